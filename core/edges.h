@@ -1,0 +1,43 @@
+/* The graph: directed edges source -> target, sorted by target, from a rank's candidates. */
+#ifndef UMAS_EDGES_H
+#define UMAS_EDGES_H
+
+#include "umas.h"
+
+/* Atoms closer than this are taken to be on top of each other, A. */
+#define UMAS_SMALLEST_DISTANCE 1e-3
+
+typedef struct umas_edges {
+    int64_t count;
+    int64_t *first;      /* [owned + 1] edges into owned atom i: first[i] .. first[i + 1] */
+    int *source;         /* [count] row of the source in umas_atoms */
+    int *source_node;    /* [count] row of its features */
+    int *target;         /* [count] */
+    double (*vector)[3]; /* [count] A, r_source - r_target */
+    int64_t *out_first;  /* [nodes + 1] edges out of a node: out[out_first[n]] .., ascending */
+    int64_t *out;        /* [count] */
+    int64_t edge_capacity, owned_capacity, node_capacity;
+} umas_edges;
+
+/* Keep the candidates within the cutoff (strictly).  Buffers only grow.  Status: GEOMETRY for
+ * non-finite positions or atoms on top of each other, MEMORY. */
+umas_status umas_edges_build(umas_edges *edges, const umas_atoms *atoms, double cutoff,
+                             umas_error *error);
+void umas_edges_free(umas_edges *edges);
+
+/* Gradient of the energy by an edge's geometry, eV and eV/A. */
+typedef struct umas_edge_gradient {
+    double distance;           /* dE/d|vector| at fixed direction */
+    double torque_x, torque_z; /* dE by a small turn about the frame's x and z axes */
+} umas_edge_gradient;
+
+/* Forces [total][3], the global virial and, unless NULL, atom virials [total][6], from the
+ * gradients of all edges times `scale`.  Sums run in edge order: the same bits on every run. */
+void umas_edges_to_forces(const umas_edges *edges, const umas_atoms *atoms,
+                          const umas_edge_gradient *gradient, double scale, umas_result *result);
+
+/* The edge frame: rows x, n, z of a rotation R with R n = +y, n the direction of `vector`.
+ * Returns |vector|.  Source: reference page, edge_frames. */
+double umas_edge_frame(const double vector[3], double frame[3][3]);
+
+#endif

@@ -1,0 +1,32 @@
+/* What the CPU and the CUDA engine have in common: the interface that engine.c drives. */
+#ifndef UMAS_ENGINE_H
+#define UMAS_ENGINE_H
+
+#include "umas.h"
+
+/* The checked part of umas_engine_options; `model` and `task` outlive the engine. */
+typedef struct umas_engine_setup {
+    const umas_model *model;
+    const umas_task *task;
+    int charge, spin;
+    const umas_exchange *exchange; /* NULL for one rank */
+} umas_engine_setup;
+
+typedef struct umas_engine_operations {
+    /* counts [UMAS_ELEMENTS] of the whole system, checked, divided by what they have in common */
+    umas_status (*merge)(void *self, const int64_t *counts, umas_error *error);
+    /* system_atoms: of all ranks, at least 1 */
+    umas_status (*evaluate)(void *self, const umas_atoms *atoms, int64_t system_atoms,
+                            umas_result *result, umas_error *error);
+    void (*destroy)(void *self);
+} umas_engine_operations;
+
+/* Each leaves an engine in *self and its operations in *operations. */
+umas_status umas_cpu_engine_create_f64(const umas_engine_setup *setup, void **self,
+                                       const umas_engine_operations **operations,
+                                       umas_error *error);
+umas_status umas_cpu_engine_create_f32(const umas_engine_setup *setup, void **self,
+                                       const umas_engine_operations **operations,
+                                       umas_error *error);
+
+#endif

@@ -1,0 +1,20 @@
+/* An open model file: what safetensors.c and model.c leave for the rest of the core. */
+#ifndef UMAS_MODEL_H
+#define UMAS_MODEL_H
+
+#include "umas.h"
+
+#define UMAS_MAX_DIMENSIONS 4
+
+typedef struct umas_tensor {
+    const char *name;
+    int dimensions;
+    int64_t shape[UMAS_MAX_DIMENSIONS];
+    const float *value; /* in the mapped file */
+} umas_tensor;
+
+/* The tensor of this name.  umas_model_open has checked that every tensor of the declared
+ * architecture is there with its shape, so for those names this never returns NULL. */
+const umas_tensor *umas_model_tensor(const umas_model *model, const char *name);
+
+#endif

@@ -1,0 +1,20 @@
+/* One source, two precisions: every file that includes this is compiled twice, once with
+ * UMAS_REAL_IS_DOUBLE and once with UMAS_REAL_IS_FLOAT; its external names carry a suffix. */
+#ifndef UMAS_PRECISION_H
+#define UMAS_PRECISION_H
+
+#include "umas.h"
+
+#if defined(UMAS_REAL_IS_DOUBLE)
+typedef double real;
+#define PRECISE(name) name##_f64
+#define REAL_SCALAR UMAS_FLOAT64
+#elif defined(UMAS_REAL_IS_FLOAT)
+typedef float real;
+#define PRECISE(name) name##_f32
+#define REAL_SCALAR UMAS_FLOAT32
+#else
+#error "define UMAS_REAL_IS_DOUBLE or UMAS_REAL_IS_FLOAT"
+#endif
+
+#endif

@@ -1,0 +1,203 @@
+/* umas: Meta's UMA-S interatomic potential, evaluated from neighbour lists.
+ *
+ * Use: open a model file, create an engine for a task, tell it the composition of the whole
+ * system, evaluate as often as positions move, destroy, close:
+ *
+ *     umas_model_open -> umas_engine_create -> umas_engine_set_composition -> umas_engine_evaluate
+ *
+ * Units are eV and A throughout.  Every function that can fail returns a status and, where `error`
+ * is not NULL, leaves a one-line message there.  Nothing here prints, exits or keeps state outside
+ * its handles.  One engine may be used by one thread at a time; engines may share a model, which
+ * must outlive them.
+ */
+#ifndef UMAS_H
+#define UMAS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define UMAS_VERSION "0.1.0"
+
+/* Atomic numbers are 1..UMAS_ELEMENTS - 1; 0 marks an atom that takes no part. */
+#define UMAS_ELEMENTS 119
+
+typedef enum umas_status {
+    UMAS_OK = 0,
+    UMAS_ERROR_IO,            /* the file cannot be opened, read or mapped */
+    UMAS_ERROR_NOT_CONVERTED, /* a PyTorch checkpoint: run umas-convert first */
+    UMAS_ERROR_FORMAT,        /* not a model file, or a malformed header */
+    UMAS_ERROR_VERSION,       /* a newer file format than this library reads */
+    UMAS_ERROR_TRUNCATED,     /* the file is shorter than its header says */
+    UMAS_ERROR_OVERSIZED,     /* the file is longer than its header says */
+    UMAS_ERROR_DUPLICATE,     /* a tensor or field is given twice */
+    UMAS_ERROR_TENSOR,        /* a tensor is missing or does not fit the declared architecture */
+    UMAS_ERROR_CHECKSUM,      /* bits have changed since the file was written */
+    UMAS_ERROR_NONFINITE,     /* a weight is NaN or infinite */
+    UMAS_ERROR_UNSUPPORTED,   /* a valid model or option that this build cannot run */
+    UMAS_ERROR_ARGUMENT,      /* task, charge, spin, element or option out of range */
+    UMAS_ERROR_GEOMETRY,      /* non-finite positions, or atoms on top of each other */
+    UMAS_ERROR_MEMORY,        /* host or device memory exhausted */
+    UMAS_ERROR_DEVICE,        /* no usable GPU, or it failed */
+    UMAS_ERROR_EXCHANGE,      /* a callback of umas_exchange reported failure */
+    UMAS_ERROR_OVERFLOW       /* a result is not finite */
+} umas_status;
+
+typedef struct umas_error {
+    umas_status status;
+    char message[512]; /* one line, no newline at its end */
+    int row[2];        /* rows of umas_atoms the message is about, or -1 */
+} umas_error;
+
+/* A short name of a status, for tests and logs: "truncated file" and the like. */
+const char *umas_status_name(umas_status status);
+
+/* Version of the library that is linked, as UMAS_VERSION. */
+const char *umas_version(void);
+
+/* Atomic number of an element symbol ("Si" -> 14), or 0 where there is no such element. */
+int umas_element_number(const char *symbol);
+/* Symbol of an atomic number 1..UMAS_ELEMENTS - 1, or "?". */
+const char *umas_element_symbol(int number);
+
+/* ---- models ------------------------------------------------------------------------------- */
+
+typedef struct umas_model umas_model;
+
+typedef struct umas_architecture {
+    int sphere_channels; /* C, channels of node features */
+    int hidden_channels; /* H, channels between the two convolutions */
+    int edge_channels;   /* channels of element embeddings on edges and of radial hidden layers */
+    int layers;
+    int lmax;               /* 2 */
+    int mmax;               /* 1 or 2 */
+    int distance_functions; /* Gaussians of the distance basis */
+    int elements;           /* rows of the element embeddings: atomic numbers 0..elements - 1 */
+    int experts;            /* 0: a dense model without routing */
+    int routing_channels;   /* hidden width of the routing network; 0 when experts is 0 */
+    int embeddings;         /* rows of the data-set embedding */
+    int heads;              /* slots of the energy head */
+    double cutoff;          /* A */
+    int composition_counts_zero_row; /* UMA-S-1.2: the mean composition divides by N + 1 */
+    int charge_channel[2]; /* scalar channels [first, end) balanced to the charge; equal: none */
+    int spin_channel[2];   /* scalar channels [first, end) balanced to spin - 1; equal: none */
+} umas_architecture;
+
+typedef struct umas_task {
+    char name[64];
+    int embedding;                   /* row of the data-set embedding */
+    int head;                        /* slot of the energy head */
+    double rmsd;                     /* eV; energy = rmsd * network + references */
+    double reference[UMAS_ELEMENTS]; /* eV per atom, by atomic number */
+} umas_task;
+
+/* Map and check the model file at `path` (safetensors as umas-convert writes it).  Every offset,
+ * shape, size and checksum is verified before it returns.  On success *model is owned by the
+ * caller; on failure it is NULL.  Status: IO, NOT_CONVERTED, FORMAT, VERSION, TRUNCATED, OVERSIZED,
+ * DUPLICATE, TENSOR, CHECKSUM, NONFINITE, UNSUPPORTED, MEMORY. */
+umas_status umas_model_open(const char *path, umas_model **model, umas_error *error);
+void umas_model_close(umas_model *model); /* NULL is allowed */
+
+/* These live as long as the model. */
+const umas_architecture *umas_model_architecture(const umas_model *model);
+const char *umas_model_id(const umas_model *model);        /* "UMA-S-1.2.1" */
+const char *umas_model_source(const umas_model *model);    /* name of the converted checkpoint */
+const char *umas_model_sha256(const umas_model *model);    /* its SHA-256 in hexadecimal */
+const char *umas_model_converter(const umas_model *model); /* program and version that wrote it */
+int umas_model_is_random(const umas_model *model);         /* weights are random numbers */
+int64_t umas_model_parameters(const umas_model *model);    /* numbers in all tensors */
+int64_t umas_model_bytes(const umas_model *model);         /* size of the file */
+int umas_model_task_count(const umas_model *model);
+const umas_task *umas_model_task(const umas_model *model, int index);
+/* The task of this name, or NULL. */
+const umas_task *umas_model_find_task(const umas_model *model, const char *name);
+
+/* ---- engines ------------------------------------------------------------------------------ */
+
+typedef enum umas_precision { UMAS_DOUBLE, UMAS_SINGLE, UMAS_MIXED } umas_precision;
+typedef enum umas_backend { UMAS_CPU, UMAS_CUDA } umas_backend;
+typedef enum umas_scalar { UMAS_FLOAT64, UMAS_FLOAT32 } umas_scalar;
+typedef enum umas_memory { UMAS_HOST, UMAS_DEVICE } umas_memory;
+
+/* Is this backend compiled into the library?  (It may still find no device.) */
+int umas_backend_built(umas_backend backend);
+/* GPUs that are visible to the CUDA engine; 0 without driver, GPU or CUDA engine. */
+int umas_device_count(void);
+
+/* What needs other ranks.  All ranks call in the same order and with the same widths, also those
+ * without atoms.  `rows` is [nodes][width]; each returns 0, or anything else for failure. */
+typedef struct umas_exchange {
+    void *context;
+    /* Copy owned rows to the ghost rows that stand for them on other ranks. */
+    int (*forward)(void *context, void *rows, int width, umas_scalar scalar, umas_memory where);
+    /* Add ghost rows into the owned rows they stand for; ghost rows are undefined after it. */
+    int (*reverse)(void *context, void *rows, int width, umas_scalar scalar, umas_memory where);
+    /* Replace each value by its sum over ranks. */
+    int (*sum)(void *context, double *values, int count);
+} umas_exchange;
+
+typedef struct umas_engine umas_engine;
+
+typedef struct umas_engine_options {
+    umas_backend backend;
+    umas_precision precision;
+    const char *task;              /* name of one of the model's tasks */
+    int charge;                    /* -100..100, of the whole system */
+    int spin;                      /* 0 (unspecified) .. 100, multiplicity of the whole system */
+    int device;                    /* CUDA: index, or -1 for automatic; CPU: ignored */
+    double memory_fraction;        /* CUDA: share of the free memory to use, 0 < fraction <= 1 */
+    const umas_exchange *exchange; /* copied; NULL for one rank */
+} umas_engine_options;
+
+/* Options as a deck without keywords means them: task NULL (to be set), charge 0, spin 0. */
+umas_engine_options umas_engine_default_options(void);
+
+/* On success *engine is owned by the caller.  Status: ARGUMENT, UNSUPPORTED, MEMORY, DEVICE. */
+umas_status umas_engine_create(const umas_model *model, const umas_engine_options *options,
+                               umas_engine **engine, umas_error *error);
+void umas_engine_destroy(umas_engine *engine); /* NULL is allowed */
+
+/* Tell the number of atoms of every element in the whole system, all ranks together.
+ * counts [UMAS_ELEMENTS], counts[0] ignored.  Merges the experts when the reduced composition
+ * changed.  Status: ARGUMENT (element not in the model), MEMORY, DEVICE. */
+umas_status umas_engine_set_composition(umas_engine *engine, const int64_t *counts,
+                                        umas_error *error);
+
+/* The atoms a rank works on: `owned` ones first, then ghosts (periodic images and atoms of other
+ * ranks).  The features of a ghost that is an image of an owned atom are that atom's; a ghost of
+ * another rank has a row of its own. */
+typedef struct umas_atoms {
+    int owned;              /* atoms whose energy this rank computes */
+    int total;              /* owned + ghosts */
+    int nodes;              /* owned + ghosts of other ranks: rows of feature arrays */
+    const int *element;     /* [total] atomic number, 0 for none */
+    const double *position; /* [total][3] A */
+    const int *node; /* [total] row of the features: i for owned i; NULL when total = owned */
+    /* Candidates: every ghost or owned atom within the cutoff of owned atom i (more may be listed;
+     * i itself may not) is neighbour[first[i] .. first[i + 1]). */
+    const int64_t *first; /* [owned + 1] */
+    const int *neighbour; /* [first[owned]] */
+    int list_changed;     /* 0: element, node, first and neighbour are as in the last call */
+} umas_atoms;
+
+typedef struct umas_result {
+    double energy;       /* eV, of the owned atoms, rmsd and element references included */
+    double virial[6];    /* eV, xx yy zz xy xz yz: sum of r f over the edges into owned atoms */
+    double *force;       /* [total][3] eV/A, overwritten; ghosts' parts belong to their owners */
+    double *atom_energy; /* [owned] eV, or NULL */
+    double *atom_virial; /* [total][6] eV, or NULL: half of each edge's share to each end */
+} umas_result;
+
+/* Energy, forces and virial at these positions.  Every rank calls.  The caller owns all arrays.
+ * Status: ARGUMENT, GEOMETRY, MEMORY, DEVICE, EXCHANGE, OVERFLOW. */
+umas_status umas_engine_evaluate(umas_engine *engine, const umas_atoms *atoms, umas_result *result,
+                                 umas_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
