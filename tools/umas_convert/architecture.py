@@ -1,0 +1,201 @@
+"""From a checkpoint's configuration to the numbers of the model file; what is unsupported is refused.
+
+Keys that are absent have fairchem-core's defaults (eSCNMDBackbone and eSCNMDMoeBackbone).
+"""
+
+from dataclasses import dataclass
+
+from . import ModelError
+
+_MAX_ELEMENTS = 119
+_PLAIN_BACKBONES = ("escnmd_backbone", "fairchem.core.models.uma.escn_md.eSCNMDBackbone")
+_MOE_BACKBONES = ("escnmd_moe_backbone", "fairchem.core.models.uma.escn_moe.eSCNMDMoeBackbone")
+
+# key, fairchem's default, the value that umas runs
+_REQUIRED = [
+    ("lmax", 2, 2),
+    ("direct_forces", True, False),
+    ("direct_stress", False, False),
+    ("norm_type", "rms_norm_sh", "rms_norm_sh"),
+    ("act_type", "gate", "gate"),
+    ("ff_type", "grid", "spectral"),
+    ("distance_function", "gaussian", "gaussian"),
+    ("chg_spin_emb_type", "pos_emb", "rand_emb"),
+    ("use_dataset_embedding", True, True),
+]
+_REQUIRED_OF_EXPERTS = [
+    ("use_composition_embedding", False, True),
+    ("use_global_embedding", False, False),
+    ("moe_expert_coefficient_norm", "softmax", "softmax"),
+    ("moe_type", "so2", "so2"),
+    ("moe_single", False, False),
+    ("layers_moe", None, None),
+    ("moe_layer_type", "pytorch", "pytorch"),
+]
+
+
+@dataclass(frozen=True)
+class Head:
+    """The energy head of a checkpoint.
+
+    prefix   of its tensors' names, as "output_heads.energyandforcehead.head.energy_block."
+    experts  has it one set of weights per data set?
+    slot     data-set name -> slot; empty: one slot serves every name
+    """
+
+    prefix: str
+    experts: bool
+    slot: dict
+
+
+def read_model_id(model_config):
+    """The generation of UMA, as the model file names it."""
+    backbone = _backbone(model_config)
+    model_id = model_config.get("model_id")
+    if isinstance(model_id, str) and model_id.strip():
+        # fairchem fills in "UMA-1.1" where release 1.1 has nothing.
+        return "UMA-S-1.1" if model_id == "UMA-1.1" else model_id
+    if backbone.get("model_version") in (1.1, "1.1"):
+        return "UMA-S-1.1"
+    if _experts(backbone) == 0:
+        return "untagged"
+    raise ModelError(
+        "no model_id and no model_version 1.1: this is UMA 1.0 or an untagged model, which is not "
+        "supported (UMA-S 1.1, 1.2, 1.2.1 and their fine-tunes are)"
+    )
+
+
+def read_architecture(model_config):
+    """`architecture` of docs/file-format.md but for `embeddings` and `heads`."""
+    backbone = _backbone(model_config)
+    for key, default, wanted in _REQUIRED:
+        _require(backbone, key, default, wanted)
+    experts = _experts(backbone)
+    if experts:
+        for key, default, wanted in _REQUIRED_OF_EXPERTS:
+            _require(backbone, key, default, wanted)
+    channels = _integer(backbone, "sphere_channels", 128, 4096)
+    return {
+        "sphere_channels": channels,
+        "hidden_channels": _integer(backbone, "hidden_channels", 128, 4096),
+        "edge_channels": _integer(backbone, "edge_channels", 128, 4096),
+        "layers": _integer(backbone, "num_layers", 2, 256),
+        "lmax": 2,
+        "mmax": _integer(backbone, "mmax", 2, 2),
+        "distance_functions": _integer(backbone, "num_distance_basis", 512, 4096, smallest=2),
+        "elements": _integer(backbone, "max_num_elements", 100, _MAX_ELEMENTS),
+        "experts": experts,
+        "routing_channels": 2 * experts,
+        "cutoff": _cutoff(backbone),
+        "composition_counts_zero_row": experts > 0 and model_config.get("model_id") == "UMA-S-1.2",
+        "charge_channels": _channel_range(backbone, "charge_balanced_channels", channels),
+        "spin_channels": _channel_range(backbone, "spin_balanced_channels", channels),
+    }
+
+
+def read_embeddings(model_config):
+    """(data-set name -> row of the embedding table, the embedding's name of every row)."""
+    mapping = _mapping(_backbone(model_config), "dataset_list", "the backbone")
+    rows = sorted(set(mapping.values()))
+    return {name: rows.index(target) for name, target in mapping.items()}, rows
+
+
+def read_head(model_config):
+    """The one energy head; other heads are refused."""
+    heads = model_config.get("heads")
+    if not isinstance(heads, dict) or not heads:
+        raise ModelError("model_config has no heads")
+    if len(heads) != 1:
+        raise ModelError(f"heads {', '.join(map(str, heads))}: one energy head is supported")
+    name, head = next(iter(heads.items()))
+    if not isinstance(head, dict):
+        raise ModelError(f"head {name} is not a dictionary")
+    module = str(head.get("module"))
+    kind = module.rsplit(".", 1)[-1]
+    prefix = f"output_heads.{name}."
+    if kind == "MLP_EFS_Head":
+        _check_head_options(name, head)
+        return Head(prefix + "energy_block.", False, {})
+    if kind not in ("DatasetSpecificMoEWrapper", "DatasetSpecificSingleHeadWrapper"):
+        raise ModelError(f"head {name}: module {module} is not supported (MLP_EFS_Head is)")
+    if str(head.get("head_cls")).rsplit(".", 1)[-1] != "MLP_EFS_Head":
+        raise ModelError(f"head {name}: head_cls {head.get('head_cls')} is not supported (MLP_EFS_Head is)")
+    _check_head_options(name, head.get("head_kwargs") or {})
+    prefix += "head.energy_block."
+    if kind == "DatasetSpecificSingleHeadWrapper":
+        return Head(prefix, False, {})
+    mapping = _mapping(head, "dataset_names", f"head {name}")
+    slots = sorted(set(mapping.values()))
+    return Head(prefix, True, {key: slots.index(target) for key, target in mapping.items()})
+
+
+def _check_head_options(name, options):
+    if options.get("reduce", "sum") != "sum":
+        raise ModelError(f"head {name}: reduce {options['reduce']!r} is not supported ('sum' is)")
+
+
+def _backbone(model_config):
+    backbone = model_config.get("backbone")
+    if not isinstance(backbone, dict):
+        raise ModelError("model_config has no backbone")
+    model = backbone.get("model")
+    if model not in _PLAIN_BACKBONES + _MOE_BACKBONES:
+        raise ModelError(f"backbone {model!r} is not supported (UMA's eSCNMDMoeBackbone is)")
+    return backbone
+
+
+def _experts(backbone):
+    if backbone["model"] in _PLAIN_BACKBONES:
+        return 0
+    return _integer(backbone, "num_experts", 8, 4096, smallest=0)
+
+
+def _require(backbone, key, default, wanted):
+    value = backbone.get(key, default)
+    if value != wanted or isinstance(value, bool) != isinstance(wanted, bool):
+        raise ModelError(f"{key} {value!r} is not supported ({wanted!r} is)")
+
+
+def _integer(backbone, key, default, largest, smallest=1):
+    value = backbone.get(key, default)
+    if type(value) is not int or not smallest <= value <= largest:
+        raise ModelError(f"{key} {value!r} is not supported ({smallest} to {largest} are)")
+    return value
+
+
+def _cutoff(backbone):
+    value = backbone.get("cutoff", 5.0)
+    if type(value) not in (int, float) or not 0 < value <= 100:
+        raise ModelError(f"cutoff {value!r} is not supported (more than 0 and up to 100 A is)")
+    return float(value)
+
+
+def _channel_range(backbone, key, channels):
+    listed = backbone.get(key) or []
+    if not isinstance(listed, list) or any(type(c) is not int for c in listed):
+        raise ModelError(f"{key} {listed!r} is not a list of channels")
+    if not listed:
+        return [0, 0]
+    first, end = min(listed), max(listed) + 1
+    if sorted(listed) != list(range(first, end)):
+        raise ModelError(f"{key} {listed} are not contiguous, which is not supported")
+    if first < 0 or end > channels:
+        raise ModelError(f"{key} {listed} are not channels of 0 to {channels - 1}")
+    return [first, end]
+
+
+def _mapping(options, deprecated, where):
+    """Data-set name -> name whose embedding or head serves it."""
+    mapping, names = options.get("dataset_mapping"), options.get(deprecated)
+    if mapping is not None and names is not None:
+        raise ModelError(f"{where} has both {deprecated} and dataset_mapping")
+    if mapping is None and isinstance(names, list):
+        mapping = {name: name for name in names}
+    if not isinstance(mapping, dict) or not mapping:
+        raise ModelError(f"{where} has no dataset_mapping")
+    if any(not isinstance(name, str) for pair in mapping.items() for name in pair):
+        raise ModelError(f"{where}: dataset_mapping holds something that is not a name")
+    strangers = set(mapping.values()) - set(mapping)
+    if strangers:
+        raise ModelError(f"{where}: dataset_mapping leads to {min(strangers)!r}, which it does not list")
+    return mapping

@@ -1,0 +1,182 @@
+"""Writing the model file that docs/file-format.md describes."""
+
+import json
+import os
+import struct
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from . import ModelError
+
+FORMAT_VERSION = 1
+
+
+def tensor_shapes(architecture):
+    """{name: shape} of every tensor of a model, in the order of the file."""
+    a = architecture
+    c, h, b, z = (a[k] for k in ("sphere_channels", "hidden_channels", "edge_channels", "elements"))
+    x, r = a["experts"], a["routing_channels"]
+    inputs = a["distance_functions"] + 2 * b
+    shapes = {
+        "backbone.sphere_embedding.weight": (z, c),
+        "backbone.charge_embedding.weight": (201, c),
+        "backbone.spin_embedding.weight": (101, c),
+        "backbone.dataset_embedding.weight": (a["embeddings"], c),
+        "backbone.mix_csd.weight": (c, 3 * c),
+        "backbone.mix_csd.bias": (c,),
+        "backbone.source_embedding.weight": (z, b),
+        "backbone.target_embedding.weight": (z, b),
+    }
+    if x:
+        shapes["backbone.composition_embedding.weight"] = (z, c)
+        for i, (rows, columns) in {0: (r, 2 * c), 2: (r, r), 4: (x, r)}.items():
+            shapes[f"backbone.routing_mlp.{i}.weight"] = (rows, columns)
+            shapes[f"backbone.routing_mlp.{i}.bias"] = (rows,)
+    shapes |= _radial("backbone.edge_degree_embedding.rad_func", inputs, b, 3 * c)
+    for i in range(a["layers"]):
+        shapes |= _layer(f"backbone.blocks.{i}", a, inputs)
+    shapes |= {"backbone.norm.affine_weight": (3, c), "backbone.norm.affine_bias": (c,)}
+    for i, (rows, columns) in {0: (h, c), 2: (h, h), 4: (1, h)}.items():
+        shapes[f"head.energy_block.{i}.weight"] = (a["heads"], rows, columns)
+        shapes[f"head.energy_block.{i}.bias"] = (rows,)
+    return shapes
+
+
+def _radial(prefix, inputs, b, outputs):
+    return {
+        f"{prefix}.net.0.weight": (b, inputs),
+        f"{prefix}.net.0.bias": (b,),
+        f"{prefix}.net.1.weight": (b,),
+        f"{prefix}.net.1.bias": (b,),
+        f"{prefix}.net.3.weight": (b, b),
+        f"{prefix}.net.3.bias": (b,),
+        f"{prefix}.net.4.weight": (b,),
+        f"{prefix}.net.4.bias": (b,),
+        f"{prefix}.net.6.weight": (outputs, b),
+        f"{prefix}.net.6.bias": (outputs,),
+    }
+
+
+def _layer(prefix, a, inputs):
+    c, h, x = a["sphere_channels"], a["hidden_channels"], max(a["experts"], 1)
+    rows = {1: 5, 2: 6}[a["mmax"]]  # m-major rows of distinct (m >= 0, l)
+    k = 2 * c
+    conv_1, conv_2 = f"{prefix}.edge_wise.so2_conv_1", f"{prefix}.edge_wise.so2_conv_2"
+    shapes = {f"{prefix}.norm_1.affine_weight": (3, c), f"{prefix}.norm_1.affine_bias": (c,)}
+    shapes |= _radial(f"{conv_1}.rad_func", inputs, a["edge_channels"], rows * k)
+    shapes[f"{conv_1}.fc_m0.weight"] = (x, 5 * h, 3 * k)
+    shapes[f"{conv_1}.fc_m0.bias"] = (5 * h,)
+    shapes[f"{conv_1}.so2_m_conv.0.fc.weight"] = (x, 4 * h, 2 * k)
+    if a["mmax"] == 2:
+        shapes[f"{conv_1}.so2_m_conv.1.fc.weight"] = (x, 2 * h, k)
+    shapes[f"{conv_2}.fc_m0.weight"] = (x, 3 * c, 3 * h)
+    shapes[f"{conv_2}.fc_m0.bias"] = (3 * c,)
+    shapes[f"{conv_2}.so2_m_conv.0.fc.weight"] = (x, 4 * c, 2 * h)
+    if a["mmax"] == 2:
+        shapes[f"{conv_2}.so2_m_conv.1.fc.weight"] = (x, 2 * c, h)
+    atom_wise = f"{prefix}.atom_wise"
+    return shapes | {
+        f"{prefix}.norm_2.affine_weight": (3, c),
+        f"{prefix}.norm_2.affine_bias": (c,),
+        f"{atom_wise}.scalar_mlp.0.weight": (2 * h, c),
+        f"{atom_wise}.scalar_mlp.0.bias": (2 * h,),
+        f"{atom_wise}.so3_linear_1.weight": (3, h, c),
+        f"{atom_wise}.so3_linear_1.bias": (h,),
+        f"{atom_wise}.so3_linear_2.weight": (3, c, h),
+        f"{atom_wise}.so3_linear_2.bias": (c,),
+    }
+
+
+def write_model(path, members, tensor, force=False, progress=None):
+    """Write a model file, whole or not at all; returns its size in bytes.
+
+    members   the members of `__metadata__.umas` but for crc32, format_version and tensors
+    tensor    tensor(name, shape) gives the float32 array of that name
+    force     replace an existing file
+    progress  progress(bytes done, bytes) is called now and then
+    """
+    path = Path(path)
+    check_destination(path, force)
+    shapes = tensor_shapes(members["architecture"])
+    begin = len(_header(members, shapes, dict.fromkeys(shapes, 0)))
+    total = sum(_bytes(shape) for shape in shapes.values())
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open(partial, "xb") as file:
+            file.seek(begin)
+            checksums = {}
+            done = 0
+            for name, shape in shapes.items():
+                content = memoryview(_checked(name, tensor(name, shape), shape)).cast("B")
+                checksums[name] = zlib.crc32(content)
+                file.write(content)
+                done += len(content)
+                if progress:
+                    progress(done, total)
+            file.seek(0)
+            file.write(_header(members, shapes, checksums))
+            file.flush()
+            os.fsync(file.fileno())
+        check_destination(path, force)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return begin + total
+
+
+def check_destination(path, force):
+    """Refuse to replace a file that is there already, unless told to."""
+    if Path(path).exists() and not force:
+        raise ModelError(f"{path} exists already; --force replaces it")
+
+
+def _bytes(shape):
+    return 4 * int(np.prod(shape, dtype=np.int64))
+
+
+def _checked(name, array, shape):
+    if array.shape != shape:
+        raise ModelError(f"tensor {name} has shape {list(array.shape)}, not {list(shape)}")
+    array = np.ascontiguousarray(array, dtype="<f4")
+    if not np.isfinite(array).all():
+        raise ModelError(f"tensor {name} holds a number that is not finite")
+    return array
+
+
+def _header(members, shapes, checksums):
+    """The file up to its first tensor; its length does not depend on the checksums."""
+    tensors = {name: f"{checksums[name]:08x}" for name in shapes}
+    body = json.dumps(
+        {"format_version": FORMAT_VERSION, **members, "tensors": tensors}, separators=(",", ":")
+    )
+    rest = "," + body[1:]
+    umas = f'{{"crc32":"{zlib.crc32(rest.encode()):08x}"{rest}'
+    header = {"__metadata__": {"umas": umas}}
+    offset = 0
+    for name, shape in shapes.items():
+        end = offset + _bytes(shape)
+        header[name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [offset, end]}
+        offset = end
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # tensors start at a multiple of eight bytes
+    return struct.pack("<Q", len(text)) + text
+
+
+def meter(program, action, wanted):
+    """A progress function that writes percents to stderr, or None when they are not wanted."""
+    if not wanted:
+        return None
+    last = -1
+
+    def show(done, total):
+        nonlocal last
+        percent = 100 * done // total
+        if percent != last:
+            last = percent
+            end = "\n" if done == total else ""
+            print(f"\r{program}: {action} {percent:3d} %", end=end, file=sys.stderr, flush=True)
+
+    return show
