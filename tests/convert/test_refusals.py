@@ -1,0 +1,235 @@
+#!/usr/bin/env python3
+"""What umas-convert does not support is refused by name, and what it does support is not."""
+
+import copy
+import sys
+import tempfile
+from pathlib import Path
+
+from support import CONVERT, Checkpoint, check, check_refused, finish, read_model, run
+
+FC_M0 = "backbone.blocks.0.edge_wise.so2_conv_1.fc_m0.weights"
+
+
+def backbone(**changes):
+    def change(checkpoint):
+        checkpoint.backbone.update(changes)
+
+    return change
+
+
+def without(key):
+    def change(checkpoint):
+        del checkpoint.backbone[key]
+
+    return change
+
+
+def head(**changes):
+    def change(checkpoint):
+        checkpoint.head.update(changes)
+
+    return change
+
+
+def task(index, **changes):
+    """Tasks 0, 1 and 2 are the energy, forces and stress of oc20."""
+
+    def change(checkpoint):
+        checkpoint.tasks[index].update(changes)
+
+    return change
+
+
+def normalizer(index, **changes):
+    def change(checkpoint):
+        checkpoint.tasks[index]["normalizer"] = checkpoint.tasks[index]["normalizer"] | changes
+
+    return change
+
+
+def references(values):
+    return task(0, element_references={"element_references": values})
+
+
+def tensor(name, **changes):
+    return lambda checkpoint: checkpoint.tensor(name, **changes)
+
+
+def config(**changes):
+    return lambda checkpoint: checkpoint.fields["model_config"].update(changes)
+
+
+def no_identity(checkpoint):
+    del checkpoint.fields["model_config"]["model_id"]
+
+
+def second_head(checkpoint):
+    heads = checkpoint.fields["model_config"]["heads"]
+    heads["dipole"] = copy.deepcopy(heads["energyandforcehead"])
+
+
+def no_field(name):
+    def change(checkpoint):
+        del checkpoint.fields[name]
+
+    return change
+
+
+def empty_ema(checkpoint):
+    checkpoint.fields["ema_state_dict"] = {"n_averaged": 1}
+
+
+def no_energy(checkpoint):
+    checkpoint.tasks[:] = [t for t in checkpoint.tasks if t["property"] != "energy"]
+
+
+def two_energies(checkpoint):
+    checkpoint.tasks.append(checkpoint.tasks[0])
+
+
+def missing_tensor(checkpoint):
+    del checkpoint.weights["module.backbone.norm.affine_weight"]
+
+
+def extra_tensor(checkpoint):
+    checkpoint.weights["module.backbone.force_block.weight"] = checkpoint.weights[
+        "module.backbone.norm.affine_weight"
+    ]
+
+
+def integer_tensor(checkpoint):
+    from umas_convert.unpickle import StorageReference
+
+    old = checkpoint.weights["module.backbone.norm.affine_weight"].storage
+    checkpoint.tensor(
+        "backbone.norm.affine_weight",
+        storage=StorageReference(old.key, "torch.LongStorage", old.count // 2),
+    )
+
+
+def not_finite(checkpoint):
+    storage = checkpoint.weights["module.backbone.mix_csd.weight"].storage
+    content = bytearray(checkpoint.entries[f"data/{storage.key}"])
+    content[8:12] = b"\x00\x00\xc0\x7f"
+    checkpoint.entries[f"data/{storage.key}"] = bytes(content)
+
+
+# name: (what to change in uma-1.2.1.pt, what the message says)
+REFUSED = {
+    "direct forces": (backbone(direct_forces=True), "direct_forces True"),
+    "direct forces by default": (without("direct_forces"), "direct_forces True"),
+    "direct stress": (backbone(direct_stress=True), "direct_stress True"),
+    "lmax 4": (backbone(lmax=4), "lmax 4"),
+    "mmax 3": (backbone(mmax=3), "mmax 3"),
+    "mmax 0": (backbone(mmax=0), "mmax 0"),
+    "layer norm": (backbone(norm_type="layer_norm_sh"), "norm_type 'layer_norm_sh'"),
+    "S2 activation": (backbone(act_type="s2"), "act_type 's2'"),
+    "grid feed-forward": (backbone(ff_type="grid"), "ff_type 'grid'"),
+    "grid by default": (without("ff_type"), "ff_type 'grid'"),
+    "other distances": (backbone(distance_function="bessel"), "distance_function 'bessel'"),
+    "charge by sines": (backbone(chg_spin_emb_type="pos_emb"), "chg_spin_emb_type 'pos_emb'"),
+    "charge by default": (without("chg_spin_emb_type"), "chg_spin_emb_type 'pos_emb'"),
+    "charge by a line": (backbone(chg_spin_emb_type="lin_emb"), "chg_spin_emb_type 'lin_emb'"),
+    "no data-set embedding": (backbone(use_dataset_embedding=False), "use_dataset_embedding False"),
+    "no composition": (backbone(use_composition_embedding=False), "use_composition_embedding False"),
+    "other expert norm": (backbone(moe_expert_coefficient_norm="pnorm"), "moe_expert_coefficient_norm 'pnorm'"),
+    "experts elsewhere": (backbone(moe_type="all"), "moe_type 'all'"),
+    "experts in some layers": (backbone(layers_moe=[0]), "layers_moe [0]"),
+    "shared experts": (backbone(moe_single=True), "moe_single True"),
+    "scattered channels": (backbone(charge_balanced_channels=[0, 2]), "charge_balanced_channels [0, 2]"),
+    "channels out of range": (backbone(spin_balanced_channels=[7, 8]), "spin_balanced_channels [7, 8]"),
+    "channels of text": (backbone(charge_balanced_channels="all"), "charge_balanced_channels 'all'"),
+    "too many elements": (backbone(max_num_elements=200), "max_num_elements 200"),
+    "huge width": (backbone(sphere_channels=10**9), "sphere_channels 1000000000"),
+    "width of text": (backbone(hidden_channels="6"), "hidden_channels '6'"),
+    "no cutoff": (backbone(cutoff=0), "cutoff 0"),
+    "other backbone": (backbone(model="escaip_backbone"), "backbone 'escaip_backbone'"),
+    "no mapping": (without("dataset_mapping"), "the backbone has no dataset_mapping"),
+    "list and mapping": (backbone(dataset_list=["omat"]), "both dataset_list and dataset_mapping"),
+    "mapping to a stranger": (backbone(dataset_mapping={"omat": "omol"}), "'omol'"),
+    "UMA 1.0": (no_identity, "no model_id"),
+    "no backbone": (config(backbone=None), "no backbone"),
+    "no heads": (config(heads={}), "no heads"),
+    "two heads": (second_head, "heads energyandforcehead, dipole"),
+    "force head": (head(module="fairchem.core.models.uma.escn_md.Linear_Force_Head"), "Linear_Force_Head"),
+    "other inner head": (head(head_cls="fairchem.core.models.uma.escn_md.Linear_Energy_Head"), "Linear_Energy_Head"),
+    "mean energy": (head(head_kwargs={"reduce": "mean"}), "reduce 'mean'"),
+    "mean of the energy": (normalizer(0, mean=0.5), "mean 0.5"),
+    "rmsd 0": (normalizer(0, rmsd=0.0), "rmsd 0.0"),
+    "rmsd not finite": (normalizer(0, rmsd=float("nan")), "rmsd nan"),
+    "forces of another scale": (normalizer(1, rmsd=2.0), "not the energy's gradient"),
+    "no normalizer": (task(0, normalizer=None), "no normalizer"),
+    "other property": (task(0, property="dipole"), "property 'dipole'"),
+    "unknown data set": (task(0, datasets=["oc19"]), "'oc19'"),
+    "data sets of text": (task(0, datasets="oc20"), "no list of data sets"),
+    "long name": (backbone(dataset_mapping={"x" * 64: "x" * 64}), "has an energy task but no embedding"),
+    "references of text": (references("none"), "element_references are not a list"),
+    "few references": (references([0.0] * 50), "50 element references for 100 elements"),
+    "references not finite": (references([float("inf")] * 101), "element_references are not a list"),
+    "computed references": (references({"_target_": "os.system", "_args_": ["x"]}), "'os.system'"),
+    "no energy task": (no_energy, "no energy task"),
+    "two energy tasks": (two_energies, "two energy tasks"),
+    "no model_config": (no_field("model_config"), "no model_config"),
+    "no tasks_config": (no_field("tasks_config"), "no tasks_config"),
+    "no EMA": (no_field("ema_state_dict"), "no EMA weights"),
+    "empty EMA": (empty_ema, "no EMA weights"),
+    "missing tensor": (missing_tensor, "no tensor backbone.norm.affine_weight"),
+    "extra tensor": (extra_tensor, "tensor backbone.force_block.weight"),
+    "integer tensor": (integer_tensor, "torch.LongStorage"),
+    "not a number": (not_finite, "not finite"),
+    "other width": (backbone(hidden_channels=7), "has shape"),
+    "other number of experts": (backbone(num_experts=2), "has shape"),
+    "negative offset": (tensor(FC_M0, offset=-1), "malformed offset"),
+    "offset too large": (tensor(FC_M0, offset=1), "reaches number"),
+    "negative stride": (tensor(FC_M0, strides=(-1440, 48, 1)), "malformed offset"),
+    "stride too large": (tensor(FC_M0, strides=(1440, 48, 2**62)), "reaches number"),
+    "strides missing": (tensor(FC_M0, strides=(1,)), "malformed offset"),
+    "negative size": (tensor(FC_M0, shape=(-3, 30, 48)), "malformed offset"),
+    "no size": (tensor(FC_M0, shape=(0, 30, 48)), "is empty"),
+    "size of text": (tensor(FC_M0, shape=("3", 30, 48)), "malformed offset"),
+}
+
+# name: (what to change, what the result must hold)
+ACCEPTED = {
+    "nothing changed": (lambda checkpoint: None, lambda m: m["model_id"] == "UMA-S-1.2.1"),
+    "own model_id": (config(model_id="MINE-3"), lambda m: m["model_id"] == "MINE-3"),
+    "release 1.2's rule": (
+        config(model_id="UMA-S-1.2"),
+        lambda m: m["architecture"]["composition_counts_zero_row"] is True,
+    ),
+    "no references": (
+        task(0, element_references=None),
+        lambda m: next(t for t in m["tasks"] if t["name"] == "oc20")["references"] == [],
+    ),
+    "single precision references": (
+        references({"_target_": "torch.FloatTensor", "_args_": [[0.1] * 100]}),
+        lambda m: next(t for t in m["tasks"] if t["name"] == "oc20")["references"][1] == 0.10000000149011612,
+    ),
+    "no balanced channels": (
+        backbone(charge_balanced_channels=None),
+        lambda m: m["architecture"]["charge_channels"] == [0, 0],
+    ),
+}
+
+
+def main():
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder) / "in.pt", Path(folder) / "out.safetensors"
+        for name, (change, words) in REFUSED.items():
+            checkpoint = Checkpoint("uma-1.2.1")
+            change(checkpoint)
+            checkpoint.write(source)
+            check_refused(name, CONVERT, [source, "-o", target], words)
+            check(sorted(p.name for p in Path(folder).iterdir()) == ["in.pt"], f"{name}: left a file")
+        for name, (change, holds) in ACCEPTED.items():
+            checkpoint = Checkpoint("uma-1.2.1")
+            change(checkpoint)
+            code, _, err = run(CONVERT, checkpoint.write(source), "-o", target, "--force")
+            check(code == 0, f"{name}: exit status {code}: {err}")
+            check(code == 0 and holds(read_model(target)[0]), f"{name}: not in the result")
+    finish()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

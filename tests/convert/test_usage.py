@@ -1,0 +1,85 @@
+#!/usr/bin/env python3
+"""Wrong command lines and files of umas-convert and umas-random-model: one clear line each."""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from support import CONVERT, GOLDEN, RANDOM_MODEL, ROOT, check, check_refused, finish, run
+
+sys.path.insert(0, str(ROOT / "tools"))
+
+
+def main():
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        check_convert(folder)
+        check_random_model(folder)
+        check_help()
+    finish()
+
+
+def check_convert(folder):
+    good, target = GOLDEN / "uma-1.1.pt", folder / "out.safetensors"
+    there = folder / "there.safetensors"
+    there.write_text("mine")
+    check_refused("no arguments", CONVERT, [], "required", status=2)
+    check_refused("no output", CONVERT, [good], "-o", status=2)
+    check_refused("two inputs", CONVERT, [good, good, "-o", target], "unrecognized", status=2)
+    check_refused("unknown option", CONVERT, [good, "-o", target, "--fast"], "--fast", status=2)
+    check_refused("missing input", CONVERT, [folder / "none.pt", "-o", target], "No such file")
+    check_refused("input is a folder", CONVERT, [folder, "-o", target], "directory")
+    check_refused("output exists", CONVERT, [good, "-o", there], "--force")
+    check(there.read_text() == "mine", "output exists: it was changed")
+    check_refused("no such folder", CONVERT, [good, "-o", folder / "none" / "out"], "No such file")
+    check_refused("output is a folder", CONVERT, [good, "-o", folder, "--force"], "directory")
+    check_refused("a model file as input", CONVERT, [converted(folder), "-o", target], "not a PyTorch checkpoint")
+    if os.geteuid() != 0:  # root may read everything
+        secret = folder / "secret.pt"
+        secret.write_bytes(b"x")
+        secret.chmod(0)
+        check_refused("unreadable input", CONVERT, [secret, "-o", target], "Permission denied")
+    check(not target.exists(), "a refused conversion left a file")
+    code, _, err = run(CONVERT, good, "-o", there, "--force")
+    check(code == 0 and there.stat().st_size > 1000, f"--force: exit status {code}: {err}")
+    code, _, err = run(CONVERT, good, "-o", target, "--verbose")
+    check(code == 0 and "100 %" in err, f"--verbose shows no progress: {err!r}")
+
+
+def converted(folder):
+    target = folder / "converted.safetensors"
+    code, _, err = run(CONVERT, GOLDEN / "uma-1.1.pt", "-o", target)
+    check(code == 0, f"conversion: {err}")
+    return target
+
+
+def check_random_model(folder):
+    target = folder / "random.safetensors"
+    cases = {
+        "--channels": "5",
+        "--hidden": "0",
+        "--layers": "0",
+        "--experts": "-1",
+        "--seed": "-1",
+        "--mmax": "3",
+        "--version": "1.0",
+        "--distance-functions": "1",
+    }
+    check_refused("no output", RANDOM_MODEL, [], "OUT.safetensors", status=2)
+    for option, value in cases.items():
+        check_refused(f"{option} {value}", RANDOM_MODEL, [target, option, value], value, status=2)
+    check_refused("width of text", RANDOM_MODEL, [target, "--channels", "wide"], "wide", status=2)
+    check_refused("output exists", RANDOM_MODEL, [folder / "there.safetensors"], "--force")
+    check(not target.exists(), "a refused model left a file")
+
+
+def check_help():
+    for program in (CONVERT, RANDOM_MODEL):
+        code, out, _ = run(program, "--help")
+        check(code == 0 and "usage:" in out and "OUT.safetensors" in out, f"{program.name} --help: {out}")
+        check(os.access(program, os.X_OK), f"{program.name} is not executable")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

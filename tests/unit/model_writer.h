@@ -1,0 +1,37 @@
+/* Small model files for tests: any architecture, random weights from a seed. */
+#ifndef UMAS_MODEL_WRITER_H
+#define UMAS_MODEL_WRITER_H
+
+#include "tensor_list.h"
+
+#include <stddef.h>
+
+/* Write a valid model file.  Task "omat" uses row 0 and slot 0, "omol" row 1 and slot 1 where there
+ * are so many.  Weights are uniform with variance 1 / (number of inputs), norms' weights are around
+ * 1.  Returns 0, or -1 where the file cannot be written. */
+int write_random_model(const char *path, const umas_architecture *architecture, uint64_t seed);
+
+/* An open model of this kind, owned by the caller, of which no file is left; exits the test on
+ * failure. */
+umas_model *open_random_model(const umas_architecture *architecture, uint64_t seed);
+
+/* The same in steps, for tests that damage the file between two of them. */
+typedef struct model_draft {
+    umas_architecture architecture;
+    int tensors;
+    umas_tensor_shape *shape; /* [tensors] */
+    float **value;            /* [tensors][numbers of the shape] */
+    char *metadata;           /* the string `umas`, from behind its checksum on */
+    char *header;             /* JSON */
+    unsigned char *bytes;     /* [size] the file */
+    size_t size;
+} model_draft;
+
+void draft_tensors(model_draft *draft, const umas_architecture *architecture, uint64_t seed);
+void draft_metadata(model_draft *draft); /* needs the tensors */
+void draft_header(model_draft *draft);   /* needs the metadata */
+void draft_file(model_draft *draft);     /* needs the header and the tensors */
+int draft_write(const model_draft *draft, const char *path);
+void draft_free(model_draft *draft);
+
+#endif

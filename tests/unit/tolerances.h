@@ -1,0 +1,49 @@
+/* What tests compare with, each with its reason. */
+#ifndef UMAS_TOLERANCES_H
+#define UMAS_TOLERANCES_H
+
+/* Mean and variance of n random weights, relative to their spread: five standard deviations, which
+ * a right generator exceeds for one seed in a million (tests use fixed seeds). */
+#define TOLERANCE_SAMPLE(n) (5.0 / sqrt((double)(n)))
+
+/* Against fairchem in float64, eV/atom and eV/A: what the contract promises (rounding alone is
+ * 1e-13). */
+#define TOLERANCE_GOLDEN_ENERGY 1e-9
+#define TOLERANCE_GOLDEN_FORCE 1e-8
+
+/* The same in single precision: energies of some eV and forces of some eV/A through a few hundred
+ * rounded sums of 6e-8 each. */
+#define TOLERANCE_SINGLE_ENERGY 2e-5
+#define TOLERANCE_SINGLE_FORCE 1e-4
+
+/* A CUDA stage in fp32 against the CPU's in double, in units of the array's largest number: some
+ * ten roundings of 6e-8 each, and 2 to 7 of them in the fast exponential. */
+#define TOLERANCE_STAGE 2e-6
+
+/* A sum in double in another order, for each number of size one, or relative: 1e-16 a rounding. */
+#define TOLERANCE_DOUBLE_SUM 1e-14
+
+/* Central differences of fourth order of functions of order one that vary over lengths of order
+ * one: 1e-12 of them is cut off, and rounding of 1e-15 is divided by the step. */
+#define DIFFERENCE_STEP 1e-3
+#define TOLERANCE_DIFFERENCE 1e-9
+
+/* The same for energies of small systems, some 10 eV, which vary over shorter lengths. */
+#define TOLERANCE_DIFFERENCE_ENERGY 1e-8
+
+/* The same system evaluated in another frame, order or number of ranks in double, eV and eV/A for
+ * energies an atom and forces of order one: layers of rounded sums of 1e-16 each. */
+#define TOLERANCE_SAME 1e-12
+
+/* The CUDA engine against CPU double, relative; energies to the sum of the atoms' absolute ones.
+ * Single: fp32 products and sums, through gradients that cancel about a hundredfold.  Mixed: 11-bit
+ * operands, errors of random sign that sums over 128 channels average (design, section 4, the last
+ * rows of its accuracy table). */
+#define TOLERANCE_CUDA_SINGLE_FORCE 1e-5
+#define TOLERANCE_CUDA_SINGLE_VIRIAL 1e-4
+#define TOLERANCE_CUDA_SINGLE_ENERGY 5e-7
+#define TOLERANCE_CUDA_MIXED_FORCE 7e-4
+#define TOLERANCE_CUDA_MIXED_VIRIAL 5e-3
+#define TOLERANCE_CUDA_MIXED_ENERGY 1e-4
+
+#endif
