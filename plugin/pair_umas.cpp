@@ -1,0 +1,383 @@
+#include "pair_umas.h"
+
+#include "atom.h"
+#include "comm.h"
+#include "error.h"
+#include "force.h"
+#include "memory.h"
+#include "neighbor.h"
+#include "update.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <omp.h>
+
+using namespace LAMMPS_NS;
+
+PairUMAS::PairUMAS(LAMMPS *lammps, umas_backend backend_in) :
+    Pair(lammps), backend(backend_in), name(backend_in == UMAS_CPU ? "umas" : "umas/gpu"), chosen{},
+    model(nullptr), engine(nullptr), exchange(lammps, this), energy_unit(1.0), composition{},
+    participants(0), build(-1), nodes(0)
+{
+  single_enable = 0;
+  restartinfo = 1;
+  one_coeff = 1;
+  manybody_flag = 1;
+  no_virial_fdotr_compute = 1;
+  centroidstressflag = CENTROID_NOTAVAIL;
+  unit_convert_flag = utils::get_supported_conversions(utils::ENERGY);
+}
+
+PairUMAS::~PairUMAS()
+{
+  if (copymode) return;
+  umas_engine_destroy(engine);
+  umas_model_close(model);
+  if (allocated) {
+    memory->destroy(setflag);
+    memory->destroy(cutsq);
+  }
+}
+
+void PairUMAS::allocate()
+{
+  const int n = atom->ntypes + 1;
+  memory->create(setflag, n, n, "pair:setflag");
+  memory->create(cutsq, n, n, "pair:cutsq");
+  std::fill_n(&setflag[0][0], n * n, 0);
+  std::fill_n(&cutsq[0][0], n * n, 0.0);
+  allocated = 1;
+}
+
+/* ---------------------------------------------------------------------- */
+
+void PairUMAS::require_backend()
+{
+  if (!umas_backend_built(backend))
+    fail("this umasplugin.so was built without CUDA: use pair_style umas, or a plugin built with "
+         "CUDA");
+}
+
+void PairUMAS::settings(int narg, char **arg)
+{
+  require_backend();
+  chosen = UmasSettings::defaults(backend);
+  for (int i = 0; i < narg; i += 2) {
+    if (i + 1 == narg) fail(fmt::format("keyword {} without a value", arg[i]));
+    const std::string wrong = chosen.set(backend, arg[i], arg[i + 1]);
+    if (!wrong.empty()) fail(wrong);
+  }
+  if (!chosen.task[0]) fail("the keyword task is needed, for example: task omat");
+
+  // the engine follows in coeff(), or in init_style() where pair_coeff is not given again
+
+  umas_engine_destroy(engine);
+  engine = nullptr;
+}
+
+/* ---------------------------------------------------------------------- */
+
+void PairUMAS::coeff(int narg, char **arg)
+{
+  if (!allocated) allocate();
+  if (strcmp(update->unit_style, "metal") == 0)
+    energy_unit = 1.0;
+  else if (strcmp(update->unit_style, "real") == 0)
+    energy_unit = utils::get_conversion_factor(utils::ENERGY, utils::METAL2REAL);
+  else
+    fail(fmt::format("units {} are not supported: use units metal or real", update->unit_style));
+
+  if (narg < 3 || strcmp(arg[0], "*") != 0 || strcmp(arg[1], "*") != 0)
+    fail("use pair_coeff * * FILE and one element symbol or NULL per atom type");
+  if (narg - 3 != atom->ntypes)
+    fail(fmt::format("pair_coeff needs one element symbol or NULL for each of the {} atom types, "
+                     "but {} are given",
+                     atom->ntypes, narg - 3));
+  open_model(arg[2]);
+  map_types(arg + 3);
+  create_engine();
+  print_summary();
+}
+
+void PairUMAS::open_model(const char *path)
+{
+  umas_engine_destroy(engine);
+  engine = nullptr;
+  umas_model_close(model);
+  model = nullptr;
+
+  const std::string found = utils::get_potential_file_path(path);
+  umas_error problem{};
+  const umas_status status =
+      umas_model_open(found.empty() ? path : found.c_str(), &model, &problem);
+  check(status, problem);
+}
+
+/* LAMMPS wants all pairs of types set, but for those a hybrid style leaves to its other styles. */
+
+void PairUMAS::map_types(char **symbol)
+{
+  const int ntypes = atom->ntypes;
+  const int table = umas_model_architecture(model)->elements;
+  number_of_type.assign(ntypes + 1, 0);
+  for (int i = 1; i <= ntypes; i++) {
+    const char *s = symbol[i - 1];
+    if (strcmp(s, "NULL") == 0) continue;
+    const int number = umas_element_number(s);
+    if (number == 0) fail(fmt::format("{} (atom type {}) is not a chemical element", s, i));
+    if (number >= table)
+      fail(fmt::format("the model has no parameters for {} (atom type {}): it knows {} to {}", s, i,
+                       umas_element_symbol(1), umas_element_symbol(table - 1)));
+    number_of_type[i] = number;
+  }
+  if (*std::max_element(number_of_type.begin(), number_of_type.end()) == 0)
+    fail("pair_coeff maps every atom type to NULL");
+
+  const bool hybrid = utils::strmatch(force->pair_style, "^hybrid");
+  for (int i = 1; i <= ntypes; i++)
+    for (int j = i; j <= ntypes; j++)
+      setflag[i][j] = !hybrid || (number_of_type[i] && number_of_type[j]);
+}
+
+// Automatic: the ranks of a node take its GPUs in turn.  Collective.
+
+int PairUMAS::choose_device() const
+{
+  if (backend != UMAS_CUDA || chosen.device >= 0) return chosen.device;
+  MPI_Comm node;
+  int local_rank;
+  MPI_Comm_split_type(world, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
+  MPI_Comm_rank(node, &local_rank);
+  MPI_Comm_free(&node);
+  const int devices = umas_device_count();
+  return devices > 0 ? local_rank % devices : -1;
+}
+
+void PairUMAS::create_engine()
+{
+  if (!umas_model_find_task(model, chosen.task)) {
+    std::string known;
+    for (int i = 0; i < umas_model_task_count(model); i++)
+      known += fmt::format("{}{}", i ? ", " : "", umas_model_task(model, i)->name);
+    fail(fmt::format("unknown task {}: this model has {}", chosen.task, known));
+  }
+
+  const umas_exchange calls = exchange.callbacks();
+  umas_engine_options options = umas_engine_default_options();
+  options.backend = backend;
+  options.precision = static_cast<umas_precision>(chosen.precision);
+  options.task = chosen.task;
+  options.charge = chosen.charge;
+  options.spin = chosen.spin;
+  options.device = choose_device();
+  options.memory_fraction = chosen.memory_fraction;
+  options.exchange = comm->nprocs > 1 ? &calls : nullptr;
+
+  umas_error problem{};
+  const umas_status status = umas_engine_create(model, &options, &engine, &problem);
+  check(status, problem);
+  std::fill_n(composition, UMAS_ELEMENTS, 0);
+  participants = 0;
+  build = -1;
+
+  // buffers for the widest exchange: nine scalars a channel, or a ghost's rank and index
+
+  const int scalars = 9 * umas_model_architecture(model)->sphere_channels;
+  comm_forward = comm_reverse = std::clamp(scalars, 2, UmasExchange::MAX_DOUBLES);
+}
+
+void PairUMAS::print_summary()
+{
+  if (comm->me != 0) return;
+  const umas_architecture *a = umas_model_architecture(model);
+  utils::logmesg(lmp, fmt::format("pair {}: {} from {}, task {}, charge {}, spin {}, precision {}, "
+                                  "cutoff {} A, {} layers of {} channels, {} experts\n",
+                                  name, umas_model_id(model), umas_model_source(model), chosen.task,
+                                  chosen.charge, chosen.spin, chosen.precision_name(), a->cutoff,
+                                  a->layers, a->sphere_channels, a->experts));
+  if (umas_model_is_random(model))
+    error->warning(FLERR,
+                   "Pair style {}: the weights of this model are random numbers: results "
+                   "are not physics",
+                   name);
+}
+
+/* ---------------------------------------------------------------------- */
+
+void PairUMAS::init_style()
+{
+  if (force->newton_pair == 0) fail("newton off is not supported: use newton on");
+  if (!model) fail("pair_coeff is missing (it is not kept in restart files)");
+  if (!engine) {
+    create_engine();
+    print_summary();
+  }
+
+  // a hybrid style has collected these from its sub-styles before they were known
+
+  force->pair->comm_forward = std::max(force->pair->comm_forward, comm_forward);
+  force->pair->comm_reverse = std::max(force->pair->comm_reverse, comm_reverse);
+
+  // the engine's OpenMP may be another than LAMMPS' own, and LAMMPS may have none
+
+  if (comm->nthreads > 1 || !getenv("OMP_NUM_THREADS")) omp_set_num_threads(comm->nthreads);
+
+  neighbor->add_request(this, NeighConst::REQ_FULL);
+  build = -1;
+}
+
+double PairUMAS::init_one(int i, int j)
+{
+  if (!number_of_type[i] || !number_of_type[j]) return 0.0;
+  return umas_model_architecture(model)->cutoff;
+}
+
+/* ---------------------------------------------------------------------- */
+
+void PairUMAS::compute(int eflag, int vflag)
+{
+  ev_init(eflag, vflag);
+  if (!engine) fail("a run after pair_style must not say pre no");
+
+  const bool changed = update_graph();
+  if (changed) update_composition();
+  if (participants == 0) return;
+
+  const int total = atom->nlocal + atom->nghost;
+  force_eV.resize(3 * static_cast<size_t>(total));
+  if (eflag_atom) energy_eV.resize(atom->nlocal);
+  if (vflag_atom) virial_eV.resize(6 * static_cast<size_t>(total));
+
+  umas_atoms atoms{};
+  atoms.owned = atom->nlocal;
+  atoms.total = total;
+  atoms.nodes = nodes;
+  atoms.element = element.data();
+  atoms.position = total ? atom->x[0] : nullptr;
+  atoms.node = exchange.rows();
+  atoms.first = first.data();
+  atoms.neighbour = neighbour.data();
+  atoms.list_changed = changed;
+
+  umas_result result{};
+  result.force = force_eV.data();
+  result.atom_energy = eflag_atom ? energy_eV.data() : nullptr;
+  result.atom_virial = vflag_atom ? virial_eV.data() : nullptr;
+
+  umas_error problem{};
+  const umas_status status = umas_engine_evaluate(engine, &atoms, &result, &problem);
+  check(status, problem);
+  add_results(result);
+}
+
+void PairUMAS::add_results(const umas_result &result)
+{
+  const int nlocal = atom->nlocal;
+  const int total = nlocal + atom->nghost;
+  double **f = atom->f;
+
+  for (int i = 0; i < total; i++)
+    for (int k = 0; k < 3; k++) f[i][k] += energy_unit * result.force[3 * i + k];
+  if (eflag_global) eng_vdwl += energy_unit * result.energy;
+  if (vflag_global)
+    for (int k = 0; k < 6; k++) virial[k] += energy_unit * result.virial[k];
+  if (eflag_atom)
+    for (int i = 0; i < nlocal; i++) eatom[i] += energy_unit * result.atom_energy[i];
+  if (vflag_atom)
+    for (int i = 0; i < total; i++)
+      for (int k = 0; k < 6; k++) vatom[i][k] += energy_unit * result.atom_virial[6 * i + k];
+}
+
+/* ---------------------------------------------------------------------- */
+
+void PairUMAS::fail(const std::string &message)
+{
+  error->all(FLERR, fmt::format("Pair style {}: {}", name, message));
+}
+
+/* All ranks call with what the library returned to them; if it failed on any, all of them end with
+   the message of the lowest rank that failed.  Where others failed first, a callback of the
+   exchange has found out already and must not be answered again. */
+
+void PairUMAS::check(umas_status status, const umas_error &problem)
+{
+  const bool mine = status != UMAS_OK && status != UMAS_ERROR_EXCHANGE;
+  if (status != UMAS_ERROR_EXCHANGE && !exchange.any_rank(mine)) return;
+
+  int rank = mine ? comm->me : comm->nprocs, lowest = 0;
+  MPI_Allreduce(&rank, &lowest, 1, MPI_INT, MPI_MIN, world);
+  if (lowest == comm->nprocs) lowest = 0;
+
+  char message[sizeof(problem.message) + 64] = "";
+  if (comm->me == lowest) {
+    std::string text = problem.message;
+    if (mine && atom->tag_enable && problem.row[0] >= 0) {
+      const tagint *tag = atom->tag;
+      if (problem.row[1] < 0)
+        text += fmt::format(" (atom ID {})", tag[problem.row[0]]);
+      else
+        text += fmt::format(" (atom IDs {} and {})", tag[problem.row[0]], tag[problem.row[1]]);
+    }
+    strncpy(message, text.c_str(), sizeof(message) - 1);
+  }
+  MPI_Bcast(message, sizeof(message), MPI_CHAR, lowest, world);
+  fail(message);
+}
+
+/* ---------------------------------------------------------------------- */
+
+void PairUMAS::write_restart(FILE *fp)
+{
+  write_restart_settings(fp);
+}
+
+void PairUMAS::read_restart(FILE *fp)
+{
+  read_restart_settings(fp);
+  allocate();
+}
+
+void PairUMAS::write_restart_settings(FILE *fp)
+{
+  fwrite(&chosen, sizeof(chosen), 1, fp);
+}
+
+void PairUMAS::read_restart_settings(FILE *fp)
+{
+  require_backend();
+  if (comm->me == 0) utils::sfread(FLERR, &chosen, sizeof(chosen), 1, fp, nullptr, error);
+  MPI_Bcast(&chosen, sizeof(chosen), MPI_BYTE, 0, world);
+  if (!chosen.valid()) fail("the restart file holds no settings of this style");
+}
+
+/* ---------------------------------------------------------------------- */
+
+int PairUMAS::pack_forward_comm(int n, int *list_in, double *buf, int, int *)
+{
+  return exchange.pack_forward(n, list_in, buf);
+}
+
+void PairUMAS::unpack_forward_comm(int n, int first_in, double *buf)
+{
+  exchange.unpack_forward(n, first_in, buf);
+}
+
+int PairUMAS::pack_reverse_comm(int n, int first_in, double *buf)
+{
+  return exchange.pack_reverse(n, first_in, buf);
+}
+
+void PairUMAS::unpack_reverse_comm(int n, int *list_in, double *buf)
+{
+  exchange.unpack_reverse(n, list_in, buf);
+}
+
+double PairUMAS::memory_usage()
+{
+  double bytes = Pair::memory_usage() + exchange.memory_usage();
+  bytes += (element.capacity() + neighbour.capacity()) * sizeof(int);
+  bytes += first.capacity() * sizeof(int64_t);
+  bytes += (force_eV.capacity() + energy_eV.capacity() + virial_eV.capacity()) * sizeof(double);
+  return bytes;
+}

@@ -1,0 +1,85 @@
+/* Pair styles umas and umas/gpu: Meta's UMA-S potential.  What LAMMPS knows (types, neighbour
+   list, ghosts, ranks) is translated here into what include/umas.h asks for, and back. */
+
+#ifndef LMP_PAIR_UMAS_H
+#define LMP_PAIR_UMAS_H
+
+#include "pair.h"
+
+#include "umas.h"
+#include "umas_exchange.h"
+#include "umas_settings.h"
+
+namespace LAMMPS_NS {
+
+class PairUMAS : public Pair {
+ public:
+  PairUMAS(LAMMPS *, umas_backend backend = UMAS_CPU);
+  ~PairUMAS() override;
+
+  void settings(int, char **) override;
+  void coeff(int, char **) override;
+  void init_style() override;
+  double init_one(int, int) override;
+  void compute(int, int) override;
+
+  void write_restart(FILE *) override;
+  void read_restart(FILE *) override;
+  void write_restart_settings(FILE *) override;
+  void read_restart_settings(FILE *) override;
+
+  int pack_forward_comm(int, int *, double *, int, int *) override;
+  void unpack_forward_comm(int, int, double *) override;
+  int pack_reverse_comm(int, int, double *) override;
+  void unpack_reverse_comm(int, int *, double *) override;
+
+  double memory_usage() override;
+
+ private:
+  const umas_backend backend;
+  const char *const name;    // of the style, for messages
+  UmasSettings chosen;
+
+  umas_model *model;
+  umas_engine *engine;
+  UmasExchange exchange;
+  double energy_unit;                    // of LAMMPS, in one eV
+  std::vector<int> number_of_type;       // [ntypes + 1] atomic number, 0 for NULL
+  int64_t composition[UMAS_ELEMENTS];    // atoms of every element, all ranks together
+  int64_t participants;                  // their sum
+
+  // the system as umas_atoms wants it; all but the positions are kept while they do not change
+  bigint build;    // neighbor->ncalls when the list was copied
+  int nodes;
+  std::vector<int> element;      // [nlocal + nghost]
+  std::vector<int64_t> first;    // [nlocal + 1]
+  std::vector<int> neighbour;    // [first[nlocal]]
+  std::vector<double> force_eV, energy_eV, virial_eV;
+
+  void require_backend();
+  void allocate();
+  void open_model(const char *);
+  void map_types(char **);
+  int choose_device() const;
+  void create_engine();
+  void print_summary();
+
+  bool update_graph();
+  void copy_neighbours();
+  void update_composition();
+  void warn_of_missing_pairs();
+  void refuse_special_bonds();
+  void add_results(const umas_result &);
+
+  [[noreturn]] void fail(const std::string &);
+  void check(umas_status, const umas_error &);
+};
+
+class PairUMASGPU : public PairUMAS {
+ public:
+  PairUMASGPU(LAMMPS *lammps) : PairUMAS(lammps, UMAS_CUDA) {}
+};
+
+}    // namespace LAMMPS_NS
+
+#endif

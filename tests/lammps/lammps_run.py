@@ -1,0 +1,261 @@
+"""Running LAMMPS decks with the plugin, and comparing what they give.
+
+Every test here is a script with the command line of `from_command_line`; it runs its checks one
+after the other and exits with 1 if any failed, or with 77 if none could run.
+"""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+
+import numpy as np
+
+SKIPPED = 77
+TIMEOUT = 60  # s: a deck here takes a few seconds at most, so that what takes longer hangs
+
+
+class Failed(Exception):
+    pass
+
+
+class Skipped(Exception):
+    pass
+
+
+class Run:
+    """What a deck left: its output, the rows of its thermo tables and its files."""
+
+    def __init__(self, folder, output, status):
+        self.folder, self.output, self.status = folder, output, status
+
+    @property
+    def thermo(self):
+        """[{column: number}] of all runs and minimizations, in order."""
+        rows, columns = [], None
+        for line in self.output.splitlines():
+            words = line.split()
+            if words[:1] == ["Step"]:
+                columns = words
+            elif line.startswith("Loop time"):
+                columns = None
+            elif columns and len(words) == len(columns) and re.fullmatch(r"\d+", words[0]):
+                rows.append(dict(zip(columns, map(float, words))))
+        return rows
+
+    def dump(self, name="dump"):
+        """[{column: array over atoms by ID}] of every snapshot in a dump file."""
+        snapshots, lines = [], (self.folder / name).read_text().splitlines()
+        for start, line in enumerate(lines):
+            if line.startswith("ITEM: ATOMS"):
+                end = next(
+                    (i for i in range(start + 1, len(lines)) if lines[i].startswith("ITEM:")),
+                    len(lines),
+                )
+                table = [list(map(float, row.split())) for row in lines[start + 1 : end]]
+                snapshots.append(dict(zip(line.split()[2:], np.array(table).T)))
+        return snapshots
+
+    def errors(self):
+        return [line for line in self.output.splitlines() if line.startswith("ERROR")]
+
+
+class Lammps:
+    """The programs and the model that a test was given."""
+
+    def __init__(self, options, folder):
+        self.options, self.model = options, options.model
+        self.folder, self.count = folder, 0
+
+    def run(self, deck, ranks=1, threads=1, files=None, fails=False, load=True):
+        """Run a deck in a folder of its own; files: {name: text} it reads.  Without `fails`, an
+        error of the deck is one of the check; without `load`, the deck loads the plugin itself."""
+        self.count += 1
+        folder = self.folder / f"{self.count}"
+        folder.mkdir()
+        for name, text in (files or {}).items():
+            (folder / name).write_text(text)
+        first = f"plugin load {self.options.plugin}\n" if load else ""
+        (folder / "in.deck").write_text(first + deck)
+        command = [self.options.lmp, "-in", "in.deck", "-log", "none", "-nocite"]
+        if ranks > 1:
+            if not self.options.mpirun:
+                raise Skipped("no mpirun")
+            command = [self.options.mpirun, "-n", str(ranks), *command]
+        environment = dict(os.environ, OMP_NUM_THREADS=str(threads))
+        # Output goes to a file: with a pipe, ranks that outlive mpirun would keep the test waiting.
+        with open(folder / "output", "w+") as output:
+            try:
+                process = subprocess.run(
+                    command,
+                    cwd=folder,
+                    env=environment,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    timeout=TIMEOUT,
+                )
+            except subprocess.TimeoutExpired:
+                output.seek(0)
+                raise Failed(
+                    f"no end after {TIMEOUT} s on {ranks} ranks:\n{deck}\n{output.read()[-3000:]}"
+                ) from None
+            output.seek(0)
+            result = Run(folder, output.read(), process.returncode)
+        missing = re.search(r"(?:Unrecognized|Unknown) (\w+ style '(?!umas)[^']*')", result.output)
+        if missing:
+            raise Skipped(f"this LAMMPS has no {missing[1]}")
+        if not fails and (result.status != 0 or result.errors()):
+            raise Failed(
+                f"exit status {result.status} on {ranks} ranks:\n{deck}\n{result.output[-3000:]}"
+            )
+        return result
+
+    def style(self, elements, keywords="task omat", style="umas", model=None):
+        """pair_style and pair_coeff lines."""
+        return f"pair_style {style} {keywords}\npair_coeff * * {model or self.model} {elements}\n"
+
+    @property
+    def random_model(self):
+        if not self.options.random_model:
+            raise Skipped("no --random-model")
+        return self.options.random_model
+
+
+def absolute_path(name):
+    return Path(name).resolve()
+
+
+def from_command_line(description, checks):
+    """Parse the command line, run the checks and exit."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--lmp", required=True, help="the LAMMPS executable")
+    parser.add_argument(
+        "--mpirun", default="", help="MPI launcher; without it checks of several ranks are skipped"
+    )
+    parser.add_argument("--plugin", type=absolute_path, required=True, help="umasplugin.so")
+    parser.add_argument(
+        "--model", type=absolute_path, required=True, help="a model file with tasks omat and omol"
+    )
+    parser.add_argument(
+        "--random-model",
+        type=absolute_path,
+        help="a model file that says that its weights are random",
+    )
+    parser.add_argument(
+        "--golden", type=absolute_path, help="folder of the golden files and their checkpoints"
+    )
+    parser.add_argument(
+        "--converted", type=absolute_path, help="folder of these checkpoints, converted"
+    )
+    parser.add_argument("--examples", type=absolute_path, help="folder of the example decks")
+    parser.add_argument("--only", help="run only the checks whose name contains this")
+    options = parser.parse_args()
+    failed = passed = 0
+    with tempfile.TemporaryDirectory(prefix="umas-lammps-") as folder:
+        lammps = Lammps(options, Path(folder))
+        for check in checks:
+            if options.only and options.only not in check.__name__:
+                continue
+            try:
+                check(lammps)
+            except Skipped as reason:
+                print(f"skip {check.__name__}: {reason}", flush=True)
+            except Exception as reason:
+                failed += 1
+                print(f"FAIL {check.__name__}: {reason}", flush=True)
+                if not isinstance(reason, Failed):
+                    traceback.print_exc(file=sys.stdout)
+            else:
+                passed += 1
+                print(f"ok   {check.__name__}", flush=True)
+    print(f"{passed} passed, {failed} failed")
+    sys.exit(1 if failed else 0 if passed else SKIPPED)
+
+
+def close(what, values, expected, tolerance):
+    """Fail, naming the worst element, unless every |value - expected| <= tolerance."""
+    values, expected = np.asarray(values, dtype=float), np.asarray(expected, dtype=float)
+    if values.shape != expected.shape:
+        raise Failed(f"{what}: {values.shape} values, expected {expected.shape}")
+    error = np.abs(values - expected)
+    if not np.all(error <= tolerance):
+        worst = np.unravel_index(np.argmax(np.where(np.isnan(error), np.inf, error)), error.shape)
+        raise Failed(
+            f"{what}{list(map(int, worst))}: {values[worst]!r}, "
+            f"expected {expected[worst]!r} +- {tolerance:g}"
+        )
+
+
+def true(what, condition):
+    if not condition:
+        raise Failed(what)
+
+
+# ---- decks -----------------------------------------------------------------------------------
+
+# Printed to the last digit; no velocities, so that pressure is virial alone.
+THERMO = """
+thermo_style custom step pe pxx pyy pzz pxy pxz pyz vol lx ly lz press
+thermo_modify format float %.17g
+"""
+DUMP = """
+dump forces all custom 1 dump id type x y z fx fy fz
+dump_modify forces sort id format float %.17g
+"""
+PER_ATOM = """
+compute energy all pe/atom pair
+compute virial all stress/atom NULL virial
+compute energies all reduce sum c_energy
+compute virials all reduce sum c_virial[*]
+"""
+PRESSURE = ("Pxx", "Pyy", "Pzz", "Pxy", "Pxz", "Pyz")
+BAR_A3 = 1.6021765e6  # bar A^3 in an eV, as LAMMPS' metal units have it
+
+
+def data_file(cell, types, positions, origin=(0, 0, 0), ntypes=None):
+    """cell: LAMMPS' lower triangular vectors a, b, c as rows, A."""
+    hi = np.add(origin, np.diag(cell))
+    lines = ["umas", "", f"{len(types)} atoms", f"{ntypes or max(types, default=1)} atom types"]
+    lines += [f"{origin[k]:.17g} {hi[k]:.17g} {c}lo {c}hi" for k, c in enumerate("xyz")]
+    if cell[1][0] or cell[2][0] or cell[2][1]:
+        lines.append(f"{cell[1][0]:.17g} {cell[2][0]:.17g} {cell[2][1]:.17g} xy xz yz")
+    lines += ["", "Atoms # atomic", ""]
+    for i, (kind, r) in enumerate(zip(types, positions)):
+        lines.append(f"{i + 1} {kind} {r[0]:.17g} {r[1]:.17g} {r[2]:.17g}")
+    return "\n".join(lines) + "\n"
+
+
+def start(read="read_data data", boundary="p p p", units="metal", before=""):
+    return f"units {units}\nboundary {boundary}\n{before}\n{read}\nmass * 28\n"
+
+
+def crystal(repeat=(1, 1, 1), noise=0.15, seed=1, types=(1, 2), a=5.0):
+    """Perturbed zincblende: (cell, types, positions).  One cell is shorter than the cutoff."""
+    basis = np.array([[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
+    basis = np.concatenate([basis, basis + 0.25])
+    shifts = np.array(list(np.ndindex(*repeat)))
+    positions = (shifts[:, None] + basis[None]).reshape(-1, 3) * a
+    kinds = np.tile(np.repeat(types, 4), len(shifts))
+    positions = positions + np.random.default_rng(seed).uniform(-noise, noise, positions.shape)
+    return np.diag(np.array(repeat) * a), kinds, positions
+
+
+def triclinic(seed=2):
+    """Eight perturbed atoms of two types in a skew cell."""
+    cell, kinds, positions = crystal(seed=seed)
+    skew = np.array([[5.3, 0, 0], [0.9, 4.8, 0], [-0.7, 1.1, 5.1]])
+    return skew, kinds, positions @ np.linalg.inv(cell) @ skew
+
+
+def cluster(count=6, seed=3):
+    """Atoms of two types about the origin, none closer than 1.4 A."""
+    random, positions = np.random.default_rng(seed), []
+    while len(positions) < count:
+        r = random.uniform(-2.2, 2.2, 3)
+        if all(np.linalg.norm(r - s) > 1.4 for s in positions):
+            positions.append(r)
+    return [1 + i % 2 for i in range(count)], np.array(positions)
