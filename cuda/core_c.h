@@ -1,0 +1,15 @@
+/* The core's C headers that the CUDA engine stands on, in single precision. */
+#ifndef UMAS_CORE_C_H
+#define UMAS_CORE_C_H
+
+#ifndef UMAS_REAL_IS_FLOAT
+#define UMAS_REAL_IS_FLOAT
+#endif
+
+extern "C" {
+#include "dense_weights.h"
+#include "engine.h"
+#include "status.h"
+}
+
+#endif

@@ -1,0 +1,494 @@
+/* The CUDA engine's life: device, weights, memory, and the loop that repeats a step until its
+ * result can be trusted. */
+#include "cuda_engine.cuh"
+
+#include <cmath>
+#include <cstring>
+#include <new>
+
+#include "cuda_backend.h"
+
+namespace {
+
+/* Edges a chunk may have: what keeps 32-bit indices into its widest array safe. */
+constexpr int LARGEST_CHUNK = 1 << 18;
+constexpr int SMALLEST_CHUNK = 1 << 12;
+
+umas_status device_error(umas_error *error, const char *what, cudaError_t status) {
+    return umas_fail(error,
+                     status == cudaErrorMemoryAllocation ? UMAS_ERROR_MEMORY : UMAS_ERROR_DEVICE,
+                     "%s: %s", what, cudaGetErrorString(status));
+}
+
+/* ---- memory ------------------------------------------------------------------------------- */
+
+/* Bytes a node, an edge of the list, an edge of a chunk and an edge of a kept layer take. */
+template <typename S> struct sizes {
+    size_t node, edge, chunk_edge, kept_edge;
+
+    explicit sizes(const cuda_engine<S> &e) {
+        size_t L = size_t(e.a->layers), feature = NODE_WIDTH * sizeof(float);
+        int rows = e.rows;
+        node = (3 * L + 5) * feature + size_t(2 * 2 + 4) * CHANNELS * sizeof(float) + 256;
+        edge = sizeof(float4) * 6 + EDGE_RECORD * sizeof(float) + 5 * sizeof(int);
+        size_t kept_width = size_t(radial_width(rows) + conv_1_width(rows) + conv_2_width(rows));
+        kept_edge = kept_width * sizeof(S);
+        chunk_edge = (HIDDEN_WIDTH + kept_width + size_t(radial_width(rows)) +
+                      size_t(message_width(rows)) + 2 * size_t(conv_2_width(rows))) *
+                     sizeof(S);
+    }
+};
+
+template <typename S> bool reserve_input(cuda_engine<S> &e, const umas_atoms *atoms) {
+    size_t total = size_t(atoms->total) + 1, pairs = size_t(atoms->first[atoms->owned]) + 1;
+    return e.position.reserve(total * 3) && e.position_host.reserve(total * 3) &&
+           e.element.reserve(total) && e.node.reserve(total) &&
+           e.first.reserve(size_t(atoms->owned) + 1) && e.neighbour.reserve(pairs);
+}
+
+template <typename S> bool reserve_nodes(cuda_engine<S> &e) {
+    size_t n = size_t(e.plan.nodes) + 1, width = n * NODE_WIDTH, L = size_t(e.a->layers);
+    bool ok = true;
+    if (e.layer.size() != L + 1) e.layer = std::vector<layer_features>(L + 1);
+    for (size_t i = 0; i <= L; i++) {
+        ok = ok && e.layer[i].x.reserve(width);
+        if (i < L) ok = ok && e.layer[i].x_mid.reserve(width) && e.layer[i].h.reserve(width);
+    }
+    for (auto *b : {&e.g_x, &e.g_h, &e.work_a, &e.work_b}) ok = ok && b->reserve(width);
+    for (auto *b : {&e.scalar, &e.g_scalar}) ok = ok && b->reserve(n * 2 * CHANNELS);
+    for (auto &b : e.head) ok = ok && b.reserve(n * CHANNELS);
+    size_t partials = size_t(force_partials(int(n))) * 6 + size_t(energy_partials(int(n))) +
+                      size_t(balance_partials(int(n))) * 64;
+    ok = ok && e.energy.reserve(n) && e.atom_energy.reserve(n) && e.atom_energy_host.reserve(n) &&
+         e.force.reserve(n * 3) && e.force_host.reserve(n * 3) && e.atom_virial.reserve(n * 6) &&
+         e.atom_virial_host.reserve(n * 6) && e.partial.reserve(partials) &&
+         e.in_first.reserve(n + 1) && e.out_first.reserve(n + 1) && e.cursor.reserve(n + 1) &&
+         e.scan.reserve(edge_list_scan_bytes(int(n)));
+    return ok && (!e.setup.exchange || e.exchange_host.reserve(width));
+}
+
+template <typename S> bool reserve_edge_list(cuda_engine<S> &e) {
+    size_t n = size_t(e.plan.edges) + 1;
+    bool ok = e.count.reserve(1) && e.out.reserve(n) && e.pair.reserve(n) && e.source.reserve(n) &&
+              e.target.reserve(n) && e.unsorted.reserve(n) && e.vector.reserve(n) &&
+              e.record.reserve(n * EDGE_RECORD) && e.g_target.reserve(2 * n) &&
+              e.g_source.reserve(2 * n) && e.edge_vector.reserve(n);
+    e.list = {e.plan.edges, e.count,  e.in_first, e.out_first,      e.out,
+              e.pair,       e.source, e.target,   e.unsorted,       e.cursor,
+              e.vector,     e.record, e.scan,     e.scan.capacity()};
+    return ok;
+}
+
+template <typename S> bool reserve_chunk(cuda_engine<S> &e) {
+    size_t n = size_t(e.plan.chunk) + 1;
+    bool ok =
+        e.hidden.reserve(n * HIDDEN_WIDTH) && e.radial.reserve(n * radial_width(e.rows)) &&
+        e.radial_slope.reserve(n * radial_width(e.rows)) &&
+        e.message.reserve(n * message_width(e.rows)) &&
+        e.conv_1.reserve(n * conv_1_width(e.rows)) && e.conv_2.reserve(n * conv_2_width(e.rows)) &&
+        e.gated.reserve(n * conv_2_width(e.rows)) && e.g_conv_2.reserve(n * conv_2_width(e.rows));
+    if (e.kept.empty()) e.kept = std::vector<kept_activations<S>>(size_t(e.a->layers));
+    size_t edges = size_t(e.plan.edges) + 1;
+    for (int i = e.a->layers - e.plan.kept_layers; i < e.a->layers; i++) {
+        auto &k = e.kept[size_t(i)];
+        ok = ok && k.radial.reserve(edges * radial_width(e.rows)) &&
+             k.conv_1.reserve(edges * conv_1_width(e.rows)) &&
+             k.conv_2.reserve(edges * conv_2_width(e.rows));
+    }
+    return ok;
+}
+
+template <typename S> void release_edges(cuda_engine<S> &e) {
+    for (auto *b : {&e.hidden, &e.radial, &e.radial_slope, &e.message, &e.conv_1, &e.gated,
+                    &e.conv_2, &e.g_conv_2})
+        b->release();
+    e.kept.clear();
+}
+
+template <typename S> void drop_graph(cuda_engine<S> &e) {
+    if (e.graph) cudaGraphExecDestroy(e.graph);
+    e.graph = nullptr;
+}
+
+/* Room for `edges` edges of the planned atoms: the list, then whole chunks, then kept layers, as
+ * far as the share of memory goes. */
+template <typename S> umas_status plan_edges(cuda_engine<S> &e, int64_t edges, umas_error *error) {
+    const sizes<S> size(e);
+    drop_graph(e);
+    release_edges(e);
+    e.plan.edges = e.plan.chunk = e.plan.kept_layers = 0;
+    if (edges > INT32_MAX / 2)
+        return umas_fail(error, UMAS_ERROR_MEMORY, "%lld edges are too many for one GPU; use more",
+                         (long long)edges);
+    e.plan.edges = int(edges);
+    if (!reserve_edge_list(e))
+        return umas_fail(error, UMAS_ERROR_MEMORY,
+                         "no GPU memory for the list of %lld edges; use more GPUs",
+                         (long long)edges);
+    if (edges == 0) return UMAS_OK;
+    size_t free_bytes = 0, all_bytes = 0;
+    cudaError_t status = cudaMemGetInfo(&free_bytes, &all_bytes);
+    if (status != cudaSuccess) return device_error(error, "asking for free GPU memory", status);
+    size_t budget = size_t(e.memory_fraction * double(free_bytes));
+    int chunk = int(edges < LARGEST_CHUNK ? edges : LARGEST_CHUNK);
+    while (size_t(chunk) * size.chunk_edge > budget && chunk > SMALLEST_CHUNK) chunk /= 2;
+    size_t need = size_t(chunk) * size.chunk_edge;
+    if (need > budget)
+        return umas_fail(error, UMAS_ERROR_MEMORY,
+                         "%d atoms do not fit: about %lld would; use more GPUs or a larger memory "
+                         "fraction",
+                         e.plan.owned,
+                         (long long)(double(e.plan.owned) * double(budget) / double(need)));
+    e.plan.chunk = chunk;
+    size_t layer_bytes = size_t(edges) * size.kept_edge;
+    e.plan.kept_layers = int((budget - need) / layer_bytes);
+    if (e.plan.kept_layers > e.a->layers) e.plan.kept_layers = e.a->layers;
+    if (reserve_chunk(e)) return UMAS_OK;
+    return umas_fail(error, UMAS_ERROR_MEMORY, "no GPU memory for %d edges at a time", chunk);
+}
+
+/* ---- input -------------------------------------------------------------------------------- */
+
+template <typename S> umas_status upload_list(cuda_engine<S> &e, const umas_atoms *atoms) {
+    size_t total = size_t(atoms->total);
+    cudaMemcpyAsync(e.element, atoms->element, total * sizeof(int), cudaMemcpyHostToDevice,
+                    e.stream);
+    std::vector<int> identity;
+    const int *node = atoms->node;
+    if (!node) {
+        for (int i = 0; i < atoms->total; i++) identity.push_back(i);
+        node = identity.data();
+    }
+    cudaMemcpyAsync(e.node, node, total * sizeof(int), cudaMemcpyHostToDevice, e.stream);
+    cudaMemcpyAsync(e.first, atoms->first, (size_t(atoms->owned) + 1) * sizeof(int64_t),
+                    cudaMemcpyHostToDevice, e.stream);
+    cudaMemcpyAsync(e.neighbour, atoms->neighbour, size_t(atoms->first[atoms->owned]) * sizeof(int),
+                    cudaMemcpyHostToDevice, e.stream);
+    cudaStreamSynchronize(e.stream); /* `identity` ends here */
+    return UMAS_OK;
+}
+
+template <typename S>
+umas_status upload_positions(cuda_engine<S> &e, const umas_atoms *atoms, umas_error *error) {
+    for (int i = 0; i < atoms->total; i++) {
+        const double *r = atoms->position + 3 * size_t(i);
+        if (!std::isfinite(r[0]) || !std::isfinite(r[1]) || !std::isfinite(r[2]))
+            return umas_fail_rows(error, UMAS_ERROR_GEOMETRY, i, -1,
+                                  "atom position (%g, %g, %g) is not finite", r[0], r[1], r[2]);
+    }
+    size_t bytes = size_t(atoms->total) * 3 * sizeof(double);
+    std::memcpy(e.position_host, atoms->position, bytes);
+    cudaMemcpyAsync(e.position, e.position_host, bytes, cudaMemcpyHostToDevice, e.stream);
+    return UMAS_OK;
+}
+
+/* Memory and candidates for this call's atoms; afterwards the plan holds. */
+template <typename S>
+umas_status prepare(cuda_engine<S> &e, const umas_atoms *atoms, umas_error *error) {
+    bool resized = atoms->owned != e.plan.owned || atoms->nodes != e.plan.nodes;
+    if (resized) drop_graph(e);
+    const int *old_list[2] = {e.element, e.neighbour};
+    const double *old_position = e.position;
+    e.plan.owned = atoms->owned;
+    e.plan.nodes = atoms->nodes;
+    if (!reserve_input(e, atoms) || !reserve_nodes(e))
+        return umas_fail(error, UMAS_ERROR_MEMORY,
+                         "no GPU memory for the features of %d atoms; use more GPUs", atoms->nodes);
+    if (old_list[0] != e.element || old_list[1] != e.neighbour || old_position != e.position)
+        drop_graph(e);
+    (void)reserve_edge_list(e); /* its node buffers may have moved */
+    umas_status status = upload_positions(e, atoms, error);
+    if (status == UMAS_OK && atoms->list_changed) status = upload_list(e, atoms);
+    return status;
+}
+
+/* Edges come and go between steps: some room spares most repetitions. */
+int64_t with_room(int64_t edges) { return edges + edges / 64 + 128; }
+
+/* ---- steps -------------------------------------------------------------------------------- */
+
+template <typename S> umas_status wait_for(cuda_engine<S> &e, umas_error *error) {
+    cudaError_t status = cudaStreamSynchronize(e.stream);
+    if (status == cudaSuccess) status = cudaGetLastError();
+    return status == cudaSuccess ? UMAS_OK
+                                 : device_error(error, "the GPU failed in a step", status);
+}
+
+/* The number of edges, counted on the device without building them. */
+template <typename S>
+umas_status count_edges(cuda_engine<S> &e, int64_t *edges, umas_error *error) {
+    edge_list_count(e.stream, e.candidates(), e.list, e.report);
+    cudaMemcpyAsync(e.report_host, e.report, sizeof(step_report), cudaMemcpyDeviceToHost, e.stream);
+    umas_status status = wait_for(e, error);
+    *edges = static_cast<step_report *>(e.report_host)->edges;
+    return status;
+}
+
+template <typename S> umas_status capture(cuda_engine<S> &e, bool atom_virial, umas_error *error) {
+    cudaGraph_t graph = nullptr;
+    drop_graph(e);
+    cudaError_t status = cudaStreamBeginCapture(e.stream, cudaStreamCaptureModeThreadLocal);
+    if (status != cudaSuccess) return device_error(error, "starting a graph", status);
+    umas_status queued = queue_step(e, atom_virial, error);
+    status = cudaStreamEndCapture(e.stream, &graph);
+    if (queued != UMAS_OK) return queued;
+    if (status == cudaSuccess) status = cudaGraphInstantiate(&e.graph, graph, 0);
+    if (graph) cudaGraphDestroy(graph);
+    if (status != cudaSuccess) return device_error(error, "making a graph of the step", status);
+    e.graph_virial = atom_virial;
+    e.graph_scale = e.gradient_scale;
+    return UMAS_OK;
+}
+
+/* Run one step and wait for it.  Steps that talk to other ranks cannot be graphs. */
+template <typename S> umas_status run(cuda_engine<S> &e, bool atom_virial, umas_error *error) {
+    umas_status status = UMAS_OK;
+    if (e.setup.exchange) {
+        status = queue_step(e, atom_virial, error);
+    } else {
+        if (!e.graph || e.graph_virial != atom_virial || e.graph_scale != e.gradient_scale)
+            status = capture(e, atom_virial, error);
+        if (status == UMAS_OK) {
+            cudaError_t launched = cudaGraphLaunch(e.graph, e.stream);
+            if (launched != cudaSuccess) status = device_error(error, "starting a step", launched);
+        }
+    }
+    return status == UMAS_OK ? wait_for(e, error) : status;
+}
+
+/* Does any rank want to repeat?  All must then. */
+template <typename S> bool any_rank(cuda_engine<S> &e, bool mine, bool *failed) {
+    double vote = mine ? 1 : 0;
+    const umas_exchange *exchange = e.setup.exchange;
+    if (exchange && exchange->sum(exchange->context, &vote, 1)) *failed = true;
+    return vote > 0;
+}
+
+template <typename S> bool finite(const cuda_engine<S> &e) {
+    const step_report &r = *static_cast<step_report *>(e.report_host);
+    return !r.not_finite && std::isfinite(r.energy);
+}
+
+/* Gradients that overflow 16 bits are tried again, smaller.  A step needs no more than a few
+ * tries: 2^-4 of 2^12 is far below any gradient that fp32 itself survives. */
+constexpr float FIRST_SCALE = 4096.0f, SMALLEST_SCALE = 1.0f / 16;
+
+/* A first capacity on the ranks that have none, once any of them has none: all take part. */
+template <typename S> umas_status plan_first(cuda_engine<S> &e, bool *lost, umas_error *error) {
+    if (!any_rank(e, e.plan.edges == 0, lost) || e.plan.edges > 0) return UMAS_OK;
+    int64_t edges = 0;
+    umas_status status = count_edges(e, &edges, error);
+    if (status != UMAS_OK || edges == 0) return status;
+    return plan_edges(e, with_room(edges), error);
+}
+
+template <typename S>
+umas_status step_until_sound(cuda_engine<S> &e, bool atom_virial, umas_error *error) {
+    const step_report &report = *static_cast<step_report *>(e.report_host);
+    bool lost = false;
+    umas_status status = plan_first(e, &lost, error);
+    while (status == UMAS_OK && !lost) {
+        status = run(e, atom_virial, error);
+        if (status != UMAS_OK) break;
+        if (report.overlap[0] >= 0)
+            return umas_fail_rows(error, UMAS_ERROR_GEOMETRY, report.overlap[0], report.overlap[1],
+                                  "two atoms are on top of each other");
+        bool grow = report.edges > e.plan.edges;
+        if (grow) status = plan_edges(e, with_room(report.edges), error);
+        if (status != UMAS_OK || any_rank(e, grow, &lost)) continue;
+        if (!any_rank(e, !finite(e), &lost)) break;
+        if (e.gradient_scale <= SMALLEST_SCALE || sizeof(S) > 2)
+            return umas_fail(error, UMAS_ERROR_OVERFLOW,
+                             "energies or forces are not finite; try precision single or double");
+        e.gradient_scale /= 16;
+    }
+    if (status == UMAS_OK && lost)
+        status = umas_fail(error, UMAS_ERROR_EXCHANGE, "the sum over ranks failed");
+    return status;
+}
+
+/* Results from pinned memory: forces of a node belong to its atom, images get none. */
+template <typename S>
+void hand_out(const cuda_engine<S> &e, const umas_atoms *atoms, umas_result *result) {
+    const step_report &report = *static_cast<step_report *>(e.report_host);
+    result->energy = report.energy;
+    std::memcpy(result->virial, report.virial, sizeof report.virial);
+    for (int i = 0; i < atoms->total; i++) {
+        int n = atoms->node ? atoms->node[i] : i;
+        if (i != n && n < atoms->owned) continue;
+        std::memcpy(result->force + 3 * size_t(i), e.force_host + 3 * size_t(n),
+                    3 * sizeof(double));
+        if (result->atom_virial)
+            std::memcpy(result->atom_virial + 6 * size_t(i), e.atom_virial_host + 6 * size_t(n),
+                        6 * sizeof(double));
+    }
+    if (result->atom_energy)
+        std::memcpy(result->atom_energy, e.atom_energy_host, size_t(atoms->owned) * sizeof(double));
+}
+
+template <typename S>
+umas_status evaluate(void *self, const umas_atoms *atoms, int64_t system_atoms, umas_result *result,
+                     umas_error *error) {
+    auto &e = *static_cast<cuda_engine<S> *>(self);
+    cudaError_t set = cudaSetDevice(e.device);
+    if (set != cudaSuccess) return device_error(error, "choosing the GPU", set);
+    if (e.system_atoms != double(system_atoms)) drop_graph(e);
+    e.system_atoms = double(system_atoms);
+    umas_status status = prepare(e, atoms, error);
+    if (status == UMAS_OK) status = step_until_sound(e, result->atom_virial != nullptr, error);
+    if (status == UMAS_OK) hand_out(e, atoms, result);
+    return status;
+}
+
+/* ---- weights ------------------------------------------------------------------------------ */
+
+/* Radial tables for the elements that are present; they do not depend on the mixture. */
+template <typename S> umas_status fill_tables(cuda_engine<S> &e, umas_error *error) {
+    size_t pairs = e.present.size() * e.present.size() * RADIAL_KNOTS * 2 * CHANNELS;
+    std::vector<int> slot(UMAS_ELEMENTS, 0);
+    for (size_t i = 0; i < e.present.size(); i++) slot[size_t(e.present[i])] = int(i);
+    if (!e.tables.reserve(pairs * size_t(3 + e.a->layers)) ||
+        !e.present_elements.reserve(UMAS_ELEMENTS) || !e.element_slot.reserve(UMAS_ELEMENTS))
+        return umas_fail(error, UMAS_ERROR_MEMORY, "no GPU memory for radial tables of %d elements",
+                         int(e.present.size()));
+    cudaMemcpy(e.present_elements, e.present.data(), e.present.size() * sizeof(int),
+               cudaMemcpyHostToDevice);
+    cudaMemcpy(e.element_slot, slot.data(), slot.size() * sizeof(int), cudaMemcpyHostToDevice);
+    int present = int(e.present.size());
+    radial_table_fill(e.stream, e.weights.edge_degree, e.present_elements, present, true, e.tables);
+    for (int i = 0; i < e.a->layers; i++)
+        radial_table_fill(e.stream, e.weights.block[size_t(i)].radial, e.present_elements, present,
+                          false, e.tables + pairs * size_t(3 + i));
+    return wait_for(e, error);
+}
+
+template <typename S> umas_status merge(void *self, const int64_t *counts, umas_error *error) {
+    auto &e = *static_cast<cuda_engine<S> *>(self);
+    cudaError_t set = cudaSetDevice(e.device);
+    if (set != cudaSuccess) return device_error(error, "choosing the GPU", set);
+    umas_status status = merge_experts(e.setup.model, e.setup.task, e.setup.charge, e.setup.spin,
+                                       counts, e.merged, error);
+    if (status != UMAS_OK) return status;
+    drop_graph(e);
+    if (!upload_weights(e.merged, e.weights))
+        return umas_fail(error, UMAS_ERROR_MEMORY, "no GPU memory for the merged weights");
+    std::vector<int> present;
+    for (int z = 1; z < UMAS_ELEMENTS; z++)
+        if (counts[z] > 0) present.push_back(z);
+    if (present == e.present) return UMAS_OK;
+    e.present = present;
+    return fill_tables(e, error);
+}
+
+/* ---- life --------------------------------------------------------------------------------- */
+
+template <typename S> void destroy(void *self) { delete static_cast<cuda_engine<S> *>(self); }
+
+umas_status choose_device(int wanted, int *device, umas_error *error) {
+    int devices = 0;
+    cudaError_t status = cudaGetDeviceCount(&devices);
+    if (status == cudaErrorInsufficientDriver)
+        return umas_fail(error, UMAS_ERROR_DEVICE,
+                         "the NVIDIA driver is older than CUDA %d.%d needs; update it",
+                         CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
+    if (status != cudaSuccess || devices == 0)
+        return umas_fail(error, UMAS_ERROR_DEVICE, "no NVIDIA GPU is visible (%s)",
+                         status == cudaSuccess ? "none found" : cudaGetErrorString(status));
+    if (wanted >= devices)
+        return umas_fail(error, UMAS_ERROR_DEVICE, "there is no device %d; %d visible", wanted,
+                         devices);
+    *device = wanted < 0 ? 0 : wanted;
+    status = cudaSetDevice(*device);
+    if (status == cudaSuccess) status = cudaFree(nullptr); /* takes hold of the device */
+    if (status != cudaSuccess) return device_error(error, "the GPU cannot be used", status);
+    cudaDeviceProp properties;
+    status = cudaGetDeviceProperties(&properties, *device);
+    if (status != cudaSuccess) return device_error(error, "asking about the GPU", status);
+    if (properties.major < 8)
+        return umas_fail(error, UMAS_ERROR_DEVICE,
+                         "%s has compute capability %d.%d; 8.0 or newer is needed", properties.name,
+                         properties.major, properties.minor);
+    return UMAS_OK;
+}
+
+template <typename S>
+umas_status start(cuda_engine<S> &e, const umas_engine_setup *setup, int device,
+                  double memory_fraction, umas_error *error) {
+    e.setup = *setup;
+    e.a = umas_model_architecture(setup->model);
+    e.rows = e.a->mmax == 2 ? 9 : 7;
+    e.memory_fraction = memory_fraction;
+    e.gradient_scale = sizeof(S) == 2 ? FIRST_SCALE : 1;
+    umas_status status = choose_device(device, &e.device, error);
+    if (status != UMAS_OK) return status;
+    cudaError_t made = cudaStreamCreateWithFlags(&e.stream, cudaStreamNonBlocking);
+    if (made != cudaSuccess) return device_error(error, "making a stream", made);
+    status = products_open(e.stream, &e.products, error);
+    if (status != UMAS_OK) return status;
+    e.merged = dense_weights_create(e.a);
+    if (!e.merged || !e.report.reserve(1) || !e.report_host.reserve(1) ||
+        !e.balance_sum.reserve(64) || !e.sum_host.reserve(64) ||
+        !e.reference.reserve(UMAS_ELEMENTS))
+        return umas_fail(error, UMAS_ERROR_MEMORY, "no memory for the engine");
+    cudaMemcpy(e.reference, setup->task->reference, UMAS_ELEMENTS * sizeof(double),
+               cudaMemcpyHostToDevice);
+    return UMAS_OK;
+}
+
+template <typename S>
+umas_status create(const umas_engine_setup *setup, int device, double memory_fraction, void **self,
+                   const umas_engine_operations **operations, umas_error *error) {
+    static const umas_engine_operations cuda_operations = {merge<S>, evaluate<S>, destroy<S>};
+    auto *e = new (std::nothrow) cuda_engine<S>();
+    if (!e) return umas_fail(error, UMAS_ERROR_MEMORY, "no memory for an engine");
+    umas_status status = start(*e, setup, device, memory_fraction, error);
+    if (status != UMAS_OK) {
+        delete e;
+        return status;
+    }
+    *self = e;
+    *operations = &cuda_operations;
+    return UMAS_OK;
+}
+
+} // namespace
+
+template <typename S> cuda_engine<S>::~cuda_engine() {
+    if (stream) cudaSetDevice(device);
+    drop_graph(*this);
+    products_close(products);
+    if (stream) cudaStreamDestroy(stream);
+    dense_weights_destroy(merged);
+}
+
+template <typename S> radial_table cuda_engine<S>::degree_table() const {
+    return {tables, float((RADIAL_KNOTS - 1) / a->cutoff)};
+}
+
+template <typename S> radial_table cuda_engine<S>::layer_table(int index) const {
+    size_t pairs = present.size() * present.size() * RADIAL_KNOTS * 2 * CHANNELS;
+    return {tables + pairs * size_t(3 + index), float((RADIAL_KNOTS - 1) / a->cutoff)};
+}
+
+template struct cuda_engine<__half>;
+template struct cuda_engine<float>;
+
+umas_status umas_cuda_engine_create(const umas_engine_setup *setup, umas_precision precision,
+                                    int device, double memory_fraction, void **self,
+                                    const umas_engine_operations **operations, umas_error *error) {
+    const umas_architecture *a = umas_model_architecture(setup->model);
+    if (a->sphere_channels != CHANNELS || a->hidden_channels != CHANNELS ||
+        a->edge_channels != CHANNELS)
+        return umas_fail(error, UMAS_ERROR_UNSUPPORTED,
+                         "the CUDA engine runs models of %d channels, this one has %d, %d and %d; "
+                         "use pair style umas",
+                         CHANNELS, a->sphere_channels, a->hidden_channels, a->edge_channels);
+    return precision == UMAS_SINGLE
+               ? create<float>(setup, device, memory_fraction, self, operations, error)
+               : create<__half>(setup, device, memory_fraction, self, operations, error);
+}
+
+int umas_cuda_device_count(void) {
+    int devices = 0;
+    return cudaGetDeviceCount(&devices) == cudaSuccess ? devices : 0;
+}

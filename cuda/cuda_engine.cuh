@@ -1,0 +1,106 @@
+/* The CUDA engine's state: what cuda_engine.cu keeps between steps and cuda_step.cu works on. */
+#ifndef UMAS_CUDA_ENGINE_CUH
+#define UMAS_CUDA_ENGINE_CUH
+
+#include <memory>
+#include <vector>
+
+#include "core_c.h"
+#include "device_buffer.cuh"
+#include "device_weights.cuh"
+#include "edge_forces.cuh"
+#include "edge_stages.cuh"
+#include "node_stages.cuh"
+#include "products.cuh"
+
+/* What the memory was made for, and how the edges are cut. */
+struct step_plan {
+    int owned = 0, nodes = 0;
+    int edges = 0;       /* capacity of the edge list */
+    int chunk = 0;       /* edges worked on at a time */
+    int kept_layers = 0; /* last layers whose activations stay for the backward pass */
+    int chunks() const { return chunk > 0 ? (edges + chunk - 1) / chunk : 0; }
+};
+
+/* One layer's features, [nodes][9][C] each. */
+struct layer_features {
+    device_buffer<float> x, x_mid, h;
+};
+
+/* Activations of all edges that a kept layer leaves for its backward pass. */
+template <typename S> struct kept_activations { device_buffer<S> radial, conv_1, conv_2; };
+
+template <typename S> struct cuda_engine {
+    umas_engine_setup setup{};
+    const umas_architecture *a = nullptr;
+    int rows = 9;
+    int device = 0;
+    double memory_fraction = 0.9;
+    cudaStream_t stream = nullptr;
+    product_library *products = nullptr;
+    bool failed = false; /* a product could not be queued */
+
+    dense_weights *merged = nullptr;
+    device_weights<S> weights;
+    std::vector<int> present; /* atomic numbers the radial tables are made for */
+    device_buffer<int> present_elements, element_slot;
+    device_buffer<float> tables; /* edge degree's, then every layer's */
+    device_buffer<double> reference;
+
+    step_plan plan;
+    /* input */
+    device_buffer<double> position;
+    device_buffer<int> element, node, neighbour;
+    device_buffer<long long> first;
+    host_buffer<double> position_host;
+    /* the edge list */
+    edge_list_buffers list{};
+    device_buffer<int> count, in_first, out_first, out, pair, source, target, unsorted, cursor;
+    device_buffer<float4> vector;
+    device_buffer<float> record;
+    device_buffer<char> scan;
+    /* nodes */
+    std::vector<layer_features> layer; /* [layers + 1]; of the last only x */
+    device_buffer<float> g_x, g_h, work_a, work_b, scalar, g_scalar, head[3], energy;
+    /* a chunk of edges */
+    device_buffer<S> hidden, radial, radial_slope, message, conv_1, gated, conv_2, g_conv_2;
+    std::vector<kept_activations<S>> kept; /* [layers] */
+    /* gradients and results */
+    device_buffer<float4> g_target, g_source, edge_vector;
+    device_buffer<double> force, atom_virial, atom_energy, partial, balance_sum;
+    device_buffer<step_report> report;
+    host_buffer<step_report> report_host;
+    host_buffer<double> force_host, atom_energy_host, atom_virial_host;
+    host_buffer<float> exchange_host;
+    host_buffer<double> sum_host;
+
+    /* the captured step and what it was captured for */
+    cudaGraphExec_t graph = nullptr;
+    bool graph_virial = false;
+    float graph_scale = 0;
+
+    float gradient_scale = 1; /* gradients are this much larger than they are */
+    double system_atoms = 0;
+
+    ~cuda_engine();
+
+    edge_list edges() const {
+        return {plan.owned, plan.nodes, plan.edges, count,  in_first,
+                out_first,  out,        pair,       vector, record};
+    }
+    edge_gradient gradient() const { return {g_target, g_source}; }
+    candidate_list candidates() const {
+        return {plan.owned,   plan.nodes,          position, element, node, first, neighbour,
+                element_slot, int(present.size()), a->cutoff};
+    }
+    radial_table degree_table() const;
+    radial_table layer_table(int layer) const;
+};
+
+/* Queue a whole step on the engine's stream: edge list, forward, backward, results to pinned host
+ * memory.  With an exchange it waits for the stream where other ranks take part.
+ * Status: EXCHANGE, DEVICE. */
+template <typename S>
+umas_status queue_step(cuda_engine<S> &e, bool atom_virial, umas_error *error);
+
+#endif

@@ -1,0 +1,305 @@
+/* One evaluation on the GPU, stage by stage: the counterpart of core/cpu_engine.c. */
+#include "cuda_engine.cuh"
+
+namespace {
+
+template <typename S> struct step {
+    cuda_engine<S> &e;
+    cudaStream_t stream;
+    edge_list edges;
+    edge_gradient gradient;
+    int owned, nodes, rows;
+
+    explicit step(cuda_engine<S> &engine)
+        : e(engine), stream(engine.stream), edges(engine.edges()), gradient(engine.gradient()),
+          owned(engine.plan.owned), nodes(engine.plan.nodes), rows(engine.rows) {}
+
+    bool kept(int layer) const { return layer >= e.a->layers - e.plan.kept_layers; }
+    /* Where a chunk's activations live: in the layer's store or in the chunk's buffers. */
+    S *place(int layer, device_buffer<S> kept_activations<S>::*store, S *chunk_buffer, int width,
+             edge_span span) const {
+        return kept(layer) ? e.kept[size_t(layer)].*store + size_t(span.begin) * size_t(width)
+                           : chunk_buffer;
+    }
+    S *radial_of(int layer, edge_span span) const {
+        return place(layer, &kept_activations<S>::radial, e.radial, radial_width(rows), span);
+    }
+    S *conv_1_of(int layer, edge_span span) const {
+        return place(layer, &kept_activations<S>::conv_1, e.conv_1, conv_1_width(rows), span);
+    }
+    S *conv_2_of(int layer, edge_span span) const {
+        return place(layer, &kept_activations<S>::conv_2, e.conv_2, conv_2_width(rows), span);
+    }
+    edge_span span(int chunk) const {
+        int begin = chunk * e.plan.chunk;
+        return {begin, min(e.plan.chunk, e.plan.edges - begin)};
+    }
+    void check(bool queued) { e.failed = e.failed || !queued; }
+
+    /* ---- products ---- */
+
+    void so2_forward(const device_so2<S> &w, int count, const S *x, S *y) {
+        for (int i = 0; i < w.parts; i++) {
+            const auto &p = w.part[i];
+            check(product_nt(e.products, {count, p.n, p.k, w.width_in, w.width_out, 1, 0, 0},
+                             x + p.from, p.w, y + p.to));
+        }
+    }
+    void so2_backward(const device_so2<S> &w, int count, const S *g_y, S *g_x) {
+        for (int i = 0; i < w.parts; i++) {
+            const auto &p = w.part[i];
+            check(product_nn(e.products, {count, p.n, p.k, w.width_out, w.width_in, 1, 0, 0},
+                             g_y + p.to, p.w, g_x + p.from));
+        }
+    }
+    /* One linear map a degree on [owned][9][C]. */
+    void so3_linear(const float *w, const float *x, float *y, bool backward) {
+        for (int l = 0, row = 0; l < 3; row += 2 * l + 1, l++) {
+            product p = {owned,      CHANNELS,  CHANNELS, NODE_WIDTH,
+                         NODE_WIDTH, 2 * l + 1, CHANNELS, CHANNELS};
+            const float *w_l = w + l * CHANNELS * CHANNELS;
+            check(backward
+                      ? product_nn(e.products, p, x + row * CHANNELS, w_l, y + row * CHANNELS)
+                      : product_nt(e.products, p, x + row * CHANNELS, w_l, y + row * CHANNELS));
+        }
+    }
+
+    /* ---- edges ---- */
+
+    /* The radial functions of a layer, or their slopes. */
+    void radial_product(int layer, edge_span s, bool slope, S *out) {
+        const auto &w = e.weights.block[size_t(layer)];
+        radial_hidden<S>(stream, edges, s, e.layer_table(layer), slope, e.hidden);
+        check(product_nt(
+            e.products,
+            {s.size, w.radial_outputs, HIDDEN_WIDTH, HIDDEN_WIDTH, w.radial_outputs, 1, 0, 0},
+            static_cast<S *>(e.hidden), w.radial_w, out));
+    }
+    void convolve(int layer, edge_span s) {
+        const auto &w = e.weights.block[size_t(layer)];
+        node_to_edge_wigner_permute_forward<S>(stream, rows, edges, s, e.layer[size_t(layer)].h,
+                                               radial_of(layer, s), e.message);
+        so2_forward(w.conv_1, s.size, e.message, conv_1_of(layer, s));
+        gate_forward<S>(stream, rows, edges, s, w.conv_1.bias, conv_1_of(layer, s), e.gated);
+        so2_forward(w.conv_2, s.size, e.gated, conv_2_of(layer, s));
+    }
+    void edges_forward(int layer) {
+        const auto &w = e.weights.block[size_t(layer)];
+        auto &f = e.layer[size_t(layer)];
+        const float *x = f.x;
+        for (int chunk = 0; chunk < e.plan.chunks(); chunk++) {
+            edge_span s = span(chunk);
+            radial_product(layer, s, false, radial_of(layer, s));
+            convolve(layer, s);
+            permute_wigner_inv_edge_to_node_forward<S>(stream, rows, edges, s, w.conv_2.bias,
+                                                       conv_2_of(layer, s), x, f.x_mid);
+            x = f.x_mid;
+        }
+        if (e.plan.chunks() == 0) copy_nodes(f.x_mid, f.x);
+    }
+    void chunk_backward(int layer, int chunk) {
+        const auto &w = e.weights.block[size_t(layer)];
+        edge_span s = span(chunk);
+        if (!kept(layer)) {
+            radial_product(layer, s, false, radial_of(layer, s));
+            convolve(layer, s);
+        }
+        S *conv_1 = conv_1_of(layer, s);
+        permute_wigner_inv_edge_to_node_backward<S>(stream, rows, edges, s, w.conv_2.bias,
+                                                    conv_2_of(layer, s), e.g_x, e.g_conv_2,
+                                                    gradient);
+        so2_backward(w.conv_2, s.size, e.g_conv_2, e.gated);
+        gate_backward<S>(stream, rows, edges, s, w.conv_1.bias, conv_1, e.gated, conv_1);
+        so2_backward(w.conv_1, s.size, conv_1, e.message);
+        radial_product(layer, s, true, e.radial_slope);
+        node_to_edge_wigner_permute_backward<S>(stream, rows, edges, s, e.layer[size_t(layer)].h,
+                                                radial_of(layer, s), e.radial_slope, e.message,
+                                                e.g_h, chunk > 0, gradient);
+    }
+
+    /* ---- nodes ---- */
+
+    void copy_nodes(float *to, const float *from) {
+        cudaMemcpyAsync(to, from, size_t(owned) * NODE_WIDTH * sizeof *to, cudaMemcpyDeviceToDevice,
+                        stream);
+    }
+    /* Leaves the normalised features in work_a, the first map in work_b, the scalars in scalar. */
+    void atomwise_begin(int layer) {
+        const auto &w = e.weights.block[size_t(layer)];
+        rms_norm_sh_forward(stream, owned, w.norm_2_w, w.norm_2_b, nullptr,
+                            e.layer[size_t(layer)].x_mid, e.work_a);
+        check(product_nt(
+            e.products, {owned, 2 * CHANNELS, CHANNELS, NODE_WIDTH, 2 * CHANNELS, 1, 0, 0},
+            static_cast<float *>(e.work_a), w.scalar_w, static_cast<float *>(e.scalar)));
+        so3_linear(w.linear_1_w, e.work_a, e.work_b, false);
+    }
+    void nodes_forward(int layer) {
+        const auto &w = e.weights.block[size_t(layer)];
+        atomwise_begin(layer);
+        atomwise_gate_forward(stream, owned, w.linear_1_b, w.scalar_b, e.work_b, e.scalar,
+                              e.work_a);
+        so3_linear(w.linear_2_w, e.work_a, e.work_b, false);
+        add_residual(stream, owned, w.linear_2_b, e.layer[size_t(layer)].x_mid, e.work_b,
+                     e.layer[size_t(layer) + 1].x);
+    }
+    void nodes_backward(int layer) {
+        const auto &w = e.weights.block[size_t(layer)];
+        atomwise_begin(layer);
+        so3_linear(w.linear_2_w, e.g_x, e.work_a, true);
+        atomwise_gate_backward(stream, owned, w.linear_1_b, w.scalar_b, e.work_b, e.scalar,
+                               e.work_a, e.work_a, e.g_scalar);
+        so3_linear(w.linear_1_w, e.work_a, e.work_b, true);
+        check(product_nn(
+            e.products, {owned, 2 * CHANNELS, CHANNELS, 2 * CHANNELS, NODE_WIDTH, 1, 0, 0},
+            static_cast<float *>(e.g_scalar), w.scalar_w, static_cast<float *>(e.work_b), 1));
+        rms_norm_sh_backward(stream, owned, w.norm_2_w, e.layer[size_t(layer)].x_mid, e.work_b,
+                             e.g_x);
+    }
+    /* Energies of the network, and g_x by what the last layer leaves. */
+    void head() {
+        const auto &w = e.weights;
+        const float *x = e.layer[size_t(e.a->layers)].x;
+        const product square = {owned, CHANNELS, CHANNELS, CHANNELS, CHANNELS, 1, 0, 0};
+        product first = square;
+        first.lda = NODE_WIDTH;
+        rms_norm_sh_forward(stream, owned, w.norm_w, w.norm_b, nullptr, x, e.work_a);
+        check(product_nt(e.products, first, static_cast<float *>(e.work_a), w.head_w[0],
+                         static_cast<float *>(e.head[0])));
+        head_activate(stream, owned, w.head_b[0], e.head[0], e.head[2]);
+        check(product_nt(e.products, square, static_cast<float *>(e.head[2]), w.head_w[1],
+                         static_cast<float *>(e.head[1])));
+        head_activate(stream, owned, w.head_b[1], e.head[1], e.head[2]);
+        head_energy(stream, owned, w.head_w[2], w.head_b[2], e.head[2], e.energy);
+        sum_energies(stream, owned, e.element, e.energy, e.setup.task->rmsd, e.reference,
+                     e.atom_energy, e.partial, &static_cast<step_report *>(e.report)->energy);
+
+        head_seed(stream, owned, e.element, w.head_w[2], w.head_b[1], e.head[1], e.gradient_scale,
+                  e.head[2]);
+        check(product_nn(e.products, square, static_cast<float *>(e.head[2]), w.head_w[1],
+                         static_cast<float *>(e.head[1])));
+        head_activate_backward(stream, owned, w.head_b[0], e.head[0], e.head[1]);
+        check(product_nn(e.products, square, static_cast<float *>(e.head[1]), w.head_w[0],
+                         static_cast<float *>(e.head[2])));
+        spread_scalars(stream, owned, e.head[2], e.work_a);
+        cudaMemsetAsync(e.g_x, 0, size_t(owned) * NODE_WIDTH * sizeof(float), stream);
+        rms_norm_sh_backward(stream, owned, w.norm_w, x, e.work_a, e.g_x);
+    }
+
+    /* ---- other ranks ---- */
+
+    umas_status balance(float *x, bool backward, umas_error *error) {
+        const int *channel[2] = {e.a->charge_channel, e.a->spin_channel};
+        const double target[2] = {double(e.setup.charge), double(e.setup.spin - 1)};
+        for (int k = 0; k < 2; k++) {
+            int set = backward ? 1 - k : k, end = channel[set][1];
+            for (int from = channel[set][0]; from < end; from += 64) {
+                int to = min(end, from + 64);
+                balance_channels_sum(stream, owned, e.element, from, to, x, e.partial,
+                                     e.balance_sum);
+                umas_status status = sum_over_ranks(to - from, error);
+                if (status != UMAS_OK) return status;
+                balance_channels_shift(stream, owned, e.element, from, to, e.balance_sum,
+                                       backward ? 0 : target[set], e.system_atoms, x);
+            }
+        }
+        return UMAS_OK;
+    }
+    umas_status sum_over_ranks(int count, umas_error *error) {
+        const umas_exchange *exchange = e.setup.exchange;
+        if (!exchange) return UMAS_OK;
+        size_t bytes = size_t(count) * sizeof(double);
+        cudaMemcpyAsync(e.sum_host, e.balance_sum, bytes, cudaMemcpyDeviceToHost, stream);
+        cudaStreamSynchronize(stream);
+        if (exchange->sum(exchange->context, e.sum_host, count))
+            return umas_fail(error, UMAS_ERROR_EXCHANGE, "the sum over ranks failed");
+        cudaMemcpyAsync(e.balance_sum, e.sum_host, bytes, cudaMemcpyHostToDevice, stream);
+        return UMAS_OK;
+    }
+    /* Node rows through host memory to other ranks and back. */
+    umas_status exchange_rows(float *array, bool reverse, umas_error *error) {
+        const umas_exchange *exchange = e.setup.exchange;
+        if (!exchange) return UMAS_OK;
+        size_t bytes = size_t(nodes) * NODE_WIDTH * sizeof *array;
+        cudaMemcpyAsync(e.exchange_host, array, bytes, cudaMemcpyDeviceToHost, stream);
+        cudaStreamSynchronize(stream);
+        auto call = reverse ? exchange->reverse : exchange->forward;
+        if (call(exchange->context, e.exchange_host, NODE_WIDTH, UMAS_FLOAT32, UMAS_HOST))
+            return umas_fail(error, UMAS_ERROR_EXCHANGE, "exchanging features with ranks failed");
+        cudaMemcpyAsync(array, e.exchange_host, bytes, cudaMemcpyHostToDevice, stream);
+        return UMAS_OK;
+    }
+
+    /* ---- the whole ---- */
+
+    umas_status forward(umas_error *error) {
+        embed_nodes(stream, owned, e.element, e.weights.sphere, e.layer[0].x);
+        edge_degree_embedding_forward(stream, edges, e.degree_table(), e.layer[0].x);
+        for (int i = 0; i < e.a->layers; i++) {
+            const auto &w = e.weights.block[size_t(i)];
+            auto &f = e.layer[size_t(i)];
+            rms_norm_sh_forward(stream, owned, w.norm_1_w, w.norm_1_b, e.weights.csd, f.x, f.h);
+            umas_status status = exchange_rows(f.h, false, error);
+            if (status != UMAS_OK) return status;
+            edges_forward(i);
+            nodes_forward(i);
+            status = balance(e.layer[size_t(i) + 1].x, false, error);
+            if (status != UMAS_OK) return status;
+        }
+        return UMAS_OK;
+    }
+    umas_status backward(umas_error *error) {
+        size_t n = size_t(e.plan.edges);
+        cudaMemsetAsync(e.g_target, 0, n * 2 * sizeof(float4), stream);
+        cudaMemsetAsync(e.g_source, 0, n * 2 * sizeof(float4), stream);
+        for (int i = e.a->layers - 1; i >= 0; i--) {
+            umas_status status = balance(e.g_x, true, error);
+            if (status != UMAS_OK) return status;
+            nodes_backward(i);
+            if (e.plan.chunks() == 0)
+                cudaMemsetAsync(e.g_h, 0, size_t(nodes) * NODE_WIDTH * sizeof(float), stream);
+            for (int chunk = 0; chunk < e.plan.chunks(); chunk++) chunk_backward(i, chunk);
+            status = exchange_rows(e.g_h, true, error);
+            if (status != UMAS_OK) return status;
+            rms_norm_sh_backward(stream, owned, e.weights.block[size_t(i)].norm_1_w,
+                                 e.layer[size_t(i)].x, e.g_h, e.g_x);
+        }
+        edge_degree_embedding_backward(stream, edges, e.degree_table(), e.g_x, gradient);
+        return UMAS_OK;
+    }
+    void results(bool atom_virial) {
+        double scale = e.setup.task->rmsd / double(e.gradient_scale);
+        edges_to_forces(stream, edges, gradient, scale, e.edge_vector, e.force,
+                        atom_virial ? static_cast<double *>(e.atom_virial) : nullptr, e.partial,
+                        e.report);
+        size_t n = size_t(nodes);
+        cudaMemcpyAsync(e.report_host, e.report, sizeof(step_report), cudaMemcpyDeviceToHost,
+                        stream);
+        cudaMemcpyAsync(e.force_host, e.force, n * 3 * sizeof(double), cudaMemcpyDeviceToHost,
+                        stream);
+        cudaMemcpyAsync(e.atom_energy_host, e.atom_energy, size_t(owned) * sizeof(double),
+                        cudaMemcpyDeviceToHost, stream);
+        if (atom_virial)
+            cudaMemcpyAsync(e.atom_virial_host, e.atom_virial, n * 6 * sizeof(double),
+                            cudaMemcpyDeviceToHost, stream);
+    }
+};
+
+} // namespace
+
+template <typename S>
+umas_status queue_step(cuda_engine<S> &e, bool atom_virial, umas_error *error) {
+    e.failed = false;
+    step<S> s(e);
+    edge_list_build(e.stream, e.candidates(), e.list, e.report);
+    umas_status status = s.forward(error);
+    if (status != UMAS_OK) return status;
+    s.head();
+    status = s.backward(error);
+    if (status != UMAS_OK) return status;
+    s.results(atom_virial);
+    if (e.failed) return umas_fail(error, UMAS_ERROR_DEVICE, "cuBLAS refused a product");
+    return UMAS_OK;
+}
+
+template umas_status queue_step<__half>(cuda_engine<__half> &, bool, umas_error *);
+template umas_status queue_step<float>(cuda_engine<float> &, bool, umas_error *);

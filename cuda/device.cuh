@@ -1,0 +1,46 @@
+/* What every CUDA file shares: checked calls, storage types, two channels a thread. */
+#ifndef UMAS_DEVICE_CUH
+#define UMAS_DEVICE_CUH
+
+#include <cuda_fp16.h>
+#include <cuda_runtime.h>
+
+/* Sphere and hidden channels the kernels are written for. */
+constexpr int CHANNELS = 128;
+/* Threads that hold one row: two channels each. */
+constexpr int ROW_THREADS = CHANNELS / 2;
+/* Numbers in a node's features [9][CHANNELS]. */
+constexpr int NODE_WIDTH = 9 * CHANNELS;
+
+/* Two neighbouring channels of an array stored as half or float, as floats. */
+template <typename S> struct pair_of;
+template <> struct pair_of<__half> { using type = __half2; };
+template <> struct pair_of<float> { using type = float2; };
+
+__device__ __forceinline__ float2 load_pair(const float *p) {
+    return *reinterpret_cast<const float2 *>(p);
+}
+__device__ __forceinline__ float2 load_pair(const __half *p) {
+    return __half22float2(*reinterpret_cast<const __half2 *>(p));
+}
+__device__ __forceinline__ void store_pair(float *p, float2 v) {
+    *reinterpret_cast<float2 *>(p) = v;
+}
+__device__ __forceinline__ void store_pair(__half *p, float2 v) {
+    *reinterpret_cast<__half2 *>(p) = __float22half2_rn(v);
+}
+
+__device__ __forceinline__ float sigmoid(float x) { return 1.0f / (1.0f + __expf(-x)); }
+__device__ __forceinline__ float silu(float x) { return x * sigmoid(x); }
+__device__ __forceinline__ float silu_slope(float x) {
+    float s = sigmoid(x);
+    return s * (1.0f + x * (1.0f - s));
+}
+
+/* Sum over a warp, in a fixed order, on every lane. */
+__device__ __forceinline__ float warp_sum(float v) {
+    for (int offset = 16; offset; offset >>= 1) v += __shfl_xor_sync(0xffffffffu, v, offset);
+    return v;
+}
+
+#endif

@@ -1,0 +1,152 @@
+#include "device_weights.cuh"
+
+#include <type_traits>
+
+namespace {
+
+/* Gathers the image of one allocation on the host, and hands out its device addresses. */
+class packer {
+  public:
+    explicit packer(char *base) : base_(base) {}
+
+    template <typename T> const T *add(size_t count, const float *from) {
+        T *to = room<T>(count);
+        for (size_t i = 0; i < count; i++) to[i] = T(from[i]);
+        return address(to);
+    }
+    /* Room for `count` items; the pointer is good until the next call. */
+    template <typename T> T *room(size_t count) {
+        size_t at = (image_.size() + 255) / 256 * 256;
+        image_.resize(at + count * sizeof(T));
+        return reinterpret_cast<T *>(image_.data() + at);
+    }
+    template <typename T> const T *address(const T *in_image) const {
+        return reinterpret_cast<const T *>(
+            base_ + (reinterpret_cast<const char *>(in_image) - image_.data()));
+    }
+    const std::vector<char> &image() const { return image_; }
+
+  private:
+    char *base_;
+    std::vector<char> image_;
+};
+
+radial_mlp pack_radial(packer &p, const umas_architecture &a, const radial_weights &r) {
+    const size_t B = CHANNELS, G = size_t(a.distance_functions), Z = size_t(a.elements);
+    radial_mlp m = {};
+    m.distance_functions = a.distance_functions;
+    m.outputs = r.outputs;
+    m.cutoff = float(a.cutoff);
+    m.basis = p.add<float>(B * G, r.basis);
+    m.source = p.add<float>(Z * B, r.source);
+    m.target = p.add<float>(Z * B, r.target);
+    m.norm_0_w = p.add<float>(B, r.norm_0_w);
+    m.norm_0_b = p.add<float>(B, r.norm_0_b);
+    m.linear_1_w = p.add<float>(B * B, r.linear_1_w);
+    m.linear_1_b = p.add<float>(B, r.linear_1_b);
+    m.norm_1_w = p.add<float>(B, r.norm_1_w);
+    m.norm_1_b = p.add<float>(B, r.norm_1_b);
+    m.linear_2_w = p.add<float>(size_t(r.outputs) * B, r.linear_2_w);
+    m.linear_2_b = p.add<float>(size_t(r.outputs), r.linear_2_b);
+    return m;
+}
+
+template <typename S> const S *pack_radial_product(packer &p, const radial_weights &r) {
+    S *w = p.room<S>(size_t(r.outputs) * HIDDEN_WIDTH);
+    for (int i = 0; i < r.outputs; i++) {
+        S *row = w + size_t(i) * HIDDEN_WIDTH;
+        for (int j = 0; j < HIDDEN_WIDTH; j++) row[j] = S(0.0f);
+        for (int j = 0; j < CHANNELS; j++)
+            row[j] = S(r.linear_2_w[size_t(i) * CHANNELS + size_t(j)]);
+        row[CHANNELS] = S(r.linear_2_b[i]);
+    }
+    return p.address(w);
+}
+
+/* w1, w2 [n][k] -> [[w1, -w2], [w2, w1]] */
+template <typename S>
+const S *pack_complex(packer &p, size_t n, size_t k, const float *w1, const float *w2) {
+    S *w = p.room<S>(4 * n * k);
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < k; j++) {
+            w[i * 2 * k + j] = S(w1[i * k + j]);
+            w[i * 2 * k + k + j] = S(-w2[i * k + j]);
+            w[(n + i) * 2 * k + j] = S(w2[i * k + j]);
+            w[(n + i) * 2 * k + k + j] = S(w1[i * k + j]);
+        }
+    return p.address(w);
+}
+
+template <typename S> device_so2<S> pack_so2(packer &p, int mmax, const so2_weights &s) {
+    const int K = s.inputs, N = s.outputs, first = s.extra + 3 * N;
+    device_so2<S> d = {};
+    d.parts = 1 + mmax;
+    d.width_in = (mmax == 2 ? 9 : 7) * K;
+    d.width_out = s.extra + (mmax == 2 ? 9 : 7) * N;
+    d.part[0] = {first, 3 * K, p.add<S>(size_t(first) * 3 * size_t(K), s.m0_w), 0, 0};
+    for (int m = 1; m <= mmax; m++) {
+        const int k = (3 - m) * K, n = (3 - m) * N;
+        const size_t half = size_t(n) * size_t(k);
+        const float *w = s.m_w[m - 1];
+        d.part[m] = {2 * n, 2 * k, pack_complex<S>(p, size_t(n), size_t(k), w, w + half),
+                     m == 1 ? 3 * K : 7 * K, first + (m == 1 ? 0 : 4 * N)};
+    }
+    d.bias = p.add<float>(size_t(first), s.m0_b);
+    return d;
+}
+
+template <typename S>
+device_block<S> pack_block(packer &p, const umas_architecture &a, const block_weights &b) {
+    const size_t C = CHANNELS;
+    device_block<S> d = {};
+    d.norm_1_w = p.add<float>(3 * C, b.norm_1_w);
+    d.norm_1_b = p.add<float>(C, b.norm_1_b);
+    d.radial = pack_radial(p, a, b.radial);
+    d.radial_w = pack_radial_product<S>(p, b.radial);
+    d.radial_outputs = b.radial.outputs;
+    d.conv_1 = pack_so2<S>(p, a.mmax, b.conv_1);
+    d.conv_2 = pack_so2<S>(p, a.mmax, b.conv_2);
+    d.norm_2_w = p.add<float>(3 * C, b.norm_2_w);
+    d.norm_2_b = p.add<float>(C, b.norm_2_b);
+    d.scalar_w = p.add<float>(2 * C * C, b.scalar_w);
+    d.scalar_b = p.add<float>(2 * C, b.scalar_b);
+    d.linear_1_w = p.add<float>(3 * C * C, b.linear_1_w);
+    d.linear_1_b = p.add<float>(C, b.linear_1_b);
+    d.linear_2_w = p.add<float>(3 * C * C, b.linear_2_w);
+    d.linear_2_b = p.add<float>(C, b.linear_2_b);
+    return d;
+}
+
+template <typename S> void pack(packer &p, const dense_weights *host, device_weights<S> &d) {
+    const umas_architecture &a = host->architecture;
+    const size_t C = CHANNELS;
+    d.csd = p.add<float>(C, host->csd);
+    d.sphere = p.add<float>(size_t(a.elements) * C, host->sphere);
+    d.edge_degree = pack_radial(p, a, host->edge_degree);
+    d.block.clear();
+    for (int i = 0; i < a.layers; i++) d.block.push_back(pack_block<S>(p, a, host->blocks[i]));
+    d.norm_w = p.add<float>(3 * C, host->norm_w);
+    d.norm_b = p.add<float>(C, host->norm_b);
+    const size_t in[3] = {C, C, C}, out[3] = {C, C, 1};
+    for (int i = 0; i < 3; i++) {
+        d.head_w[i] = p.add<float>(out[i] * in[i], host->head_w[i]);
+        d.head_b[i] = p.add<float>(out[i], host->head_b[i]);
+    }
+}
+
+} // namespace
+
+template <typename S> bool upload_weights(const dense_weights *host, device_weights<S> &device) {
+    if (!device.memory) { /* the first time only the size matters */
+        packer size(nullptr);
+        pack(size, host, device);
+        if (!device.memory.reserve(size.image().size())) return false;
+    }
+    packer p(device.memory);
+    pack(p, host, device);
+    return cudaMemcpy(device.memory, p.image().data(), p.image().size(), cudaMemcpyHostToDevice) ==
+           cudaSuccess;
+}
+
+template bool upload_weights<__half>(const dense_weights *, device_weights<__half> &);
+template bool upload_weights<float>(const dense_weights *, device_weights<float> &);

@@ -1,0 +1,44 @@
+/* The merged weights in device memory, in the layouts the products read. */
+#ifndef UMAS_DEVICE_WEIGHTS_CUH
+#define UMAS_DEVICE_WEIGHTS_CUH
+
+#include <vector>
+
+#include "core_c.h"
+#include "device_buffer.cuh"
+#include "radial_table.cuh"
+
+/* An SO(2) convolution: one product for each m.  For m > 0 the complex product is a real one of
+ * twice the size, [[W1, -W2], [W2, W1]]. */
+template <typename S> struct device_so2 {
+    struct part {
+        int n, k; /* shape [n][k] */
+        const S *w;
+        int from, to; /* columns of the message the product starts reading, writing */
+    } part[3];
+    int parts;
+    int width_in, width_out;
+    const float *bias; /* of the m = 0 part */
+};
+
+template <typename S> struct device_block {
+    const float *norm_1_w, *norm_1_b;
+    const S *radial_w; /* [outputs][HIDDEN_WIDTH], the bias behind the channels */
+    int radial_outputs;
+    device_so2<S> conv_1, conv_2;
+    const float *norm_2_w, *norm_2_b, *scalar_w, *scalar_b, *linear_1_w, *linear_1_b, *linear_2_w,
+        *linear_2_b;
+    radial_mlp radial;
+};
+
+template <typename S> struct device_weights {
+    const float *csd, *sphere, *norm_w, *norm_b, *head_w[3], *head_b[3];
+    radial_mlp edge_degree;
+    std::vector<device_block<S>> block;
+    device_buffer<char> memory;
+};
+
+/* Copy host weights to the device (again).  false: no memory, or the copy failed. */
+template <typename S> bool upload_weights(const dense_weights *host, device_weights<S> &device);
+
+#endif

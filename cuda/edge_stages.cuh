@@ -1,0 +1,90 @@
+/* The stages that work on edges, forward and backward.  Launchers queue kernels on a stream.
+ * S is how arrays over edges are stored: __half (mixed) or float (single); sums are fp32.
+ * ROWS of a message are 9 (mmax 2) or 7 (mmax 1), m-major as in core/rotation.h.
+ *
+ * Kernels that turn features are node-centric: a block holds one node's nine rows and passes over
+ * the edges into it and out of it, so nothing is gathered and sums have a fixed order (design,
+ * section 4).  Arrays over edges hold one chunk: edge e of the list is row e - begin. */
+#ifndef UMAS_EDGE_STAGES_CUH
+#define UMAS_EDGE_STAGES_CUH
+
+#include "device.cuh"
+#include "edge_list.cuh"
+
+/* Numbers an edge in each array, for ROWS rows. */
+__host__ __device__ constexpr int message_width(int rows) { return rows * 2 * CHANNELS; }
+__host__ __device__ constexpr int conv_1_width(int rows) { return (rows + 2) * CHANNELS; }
+__host__ __device__ constexpr int conv_2_width(int rows) { return rows * CHANNELS; }
+__host__ __device__ constexpr int radial_width(int rows) {
+    return (rows == 9 ? 6 : 5) * 2 * CHANNELS;
+}
+/* The hidden layer that the radial product reads: its channels, a one for the bias, and zeros that
+ * round the row up to whole 16-byte words. */
+constexpr int HIDDEN_WIDTH = CHANNELS + 8;
+
+/* What an edge's gradients are summed in: torque x, torque z, dE/d(distance), -; a slot for each of
+ * the two warps that write them, in the block of the target and in that of the source. */
+struct edge_gradient {
+    float4 *target, *source; /* [edges][2] */
+};
+
+/* A radial function of all ordered pairs of present elements as cubic Hermite pieces over
+ * RADIAL_KNOTS equal steps: [pair][knot][value, slope * step][width]. */
+constexpr int RADIAL_KNOTS = 1024;
+struct radial_table {
+    const float *values;
+    float knots_per_length; /* 1/A */
+};
+
+/* One chunk of the edge list. */
+struct edge_span {
+    int begin, size; /* edges begin .. min(begin + size, count) */
+};
+
+/* The hidden layer at every edge's distance, or its slope there (1/A); the radial product makes the
+ * radial functions, or their slopes, of it: the bias column is 1, or 0. */
+template <typename S>
+void radial_hidden(cudaStream_t stream, const edge_list &edges, edge_span span, radial_table table,
+                   bool slope, S *hidden);
+
+template <typename S>
+void node_to_edge_wigner_permute_forward(cudaStream_t stream, int rows, const edge_list &edges,
+                                         edge_span span, const float *h, const S *radial,
+                                         S *message);
+/* radial_slope: d radial / d distance.  g_h [nodes][9][C]: added when `add`, else overwritten;
+ * gradient: all added */
+template <typename S>
+void node_to_edge_wigner_permute_backward(cudaStream_t stream, int rows, const edge_list &edges,
+                                          edge_span span, const float *h, const S *radial,
+                                          const S *radial_slope, const S *g_message, float *g_h,
+                                          bool add, edge_gradient gradient);
+
+/* x_out [owned][9][C] = x_in + sum over edges; bias [3][C] of the m = 0 rows */
+template <typename S>
+void permute_wigner_inv_edge_to_node_forward(cudaStream_t stream, int rows, const edge_list &edges,
+                                             edge_span span, const float *bias, const S *message,
+                                             const float *x_in, float *x_out);
+/* gradient.target: added */
+template <typename S>
+void permute_wigner_inv_edge_to_node_backward(cudaStream_t stream, int rows, const edge_list &edges,
+                                              edge_span span, const float *bias, const S *message,
+                                              const float *g_x, S *g_message,
+                                              edge_gradient gradient);
+
+/* conv_1 [edges][2 C gates, rows C] without its bias [5 C] -> gated [edges][rows C] */
+template <typename S>
+void gate_forward(cudaStream_t stream, int rows, const edge_list &edges, edge_span span,
+                  const float *bias, const S *conv_1, S *gated);
+/* g_conv_1 may be conv_1 */
+template <typename S>
+void gate_backward(cudaStream_t stream, int rows, const edge_list &edges, edge_span span,
+                   const float *bias, const S *conv_1, const S *g_gated, S *g_conv_1);
+
+/* table: width 3 C; x [owned][9][C]: added */
+void edge_degree_embedding_forward(cudaStream_t stream, const edge_list &edges, radial_table table,
+                                   float *x);
+/* gradient.target: added */
+void edge_degree_embedding_backward(cudaStream_t stream, const edge_list &edges, radial_table table,
+                                    const float *g_x, edge_gradient gradient);
+
+#endif

@@ -1,0 +1,63 @@
+/* Radial functions by distance alone, one table an ordered pair of elements: what the radial MLP's
+ * hidden layers, their norms and their backward pass come to (design, section 4). */
+#ifndef UMAS_RADIAL_TABLE_CUH
+#define UMAS_RADIAL_TABLE_CUH
+
+#include "edge_stages.cuh"
+
+/* The cubic piece that holds one edge's distance. */
+struct radial_piece {
+    const float *knot;
+    int width;
+    float value_weight[4], slope_weight[4]; /* of value, slope, next value, next slope */
+
+    __device__ __forceinline__ radial_piece(const radial_table &table, int pair, float distance,
+                                            int row_width)
+        : width(row_width) {
+        float at = distance * table.knots_per_length;
+        int i = min((int)at, RADIAL_KNOTS - 2);
+        float u = at - (float)i, v = 1 - u, per = table.knots_per_length;
+        knot = table.values + ((size_t)pair * RADIAL_KNOTS + i) * 2 * width;
+        value_weight[0] = (1 + 2 * u) * v * v;
+        value_weight[1] = u * v * v;
+        value_weight[2] = u * u * (3 - 2 * u);
+        value_weight[3] = -u * u * v;
+        slope_weight[0] = -6 * u * v * per;
+        slope_weight[1] = v * (1 - 3 * u) * per;
+        slope_weight[2] = 6 * u * v * per;
+        slope_weight[3] = u * (3 * u - 2) * per;
+    }
+    __device__ __forceinline__ float2 combine(const float (&weight)[4], int channel) const {
+        float2 sum = make_float2(0, 0);
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            float2 v = __ldg(reinterpret_cast<const float2 *>(knot + i * width + channel));
+            sum.x = fmaf(weight[i], v.x, sum.x);
+            sum.y = fmaf(weight[i], v.y, sum.y);
+        }
+        return sum;
+    }
+    __device__ __forceinline__ float2 value(int channel) const {
+        return combine(value_weight, channel);
+    }
+    __device__ __forceinline__ float2 slope(int channel) const {
+        return combine(slope_weight, channel);
+    }
+};
+
+/* Weights of one radial MLP in device memory (core/dense_weights.h), B = CHANNELS. */
+struct radial_mlp {
+    int distance_functions, outputs;
+    float cutoff;
+    const float *basis, *source, *target; /* [B][G], [Z][B], [Z][B] */
+    const float *norm_0_w, *norm_0_b, *linear_1_w, *linear_1_b, *norm_1_w, *norm_1_b;
+    const float *linear_2_w, *linear_2_b; /* [outputs][B], [outputs] */
+};
+
+/* Fill a table for all ordered pairs of elements [present] (atomic numbers, device memory), source
+ * first.  with_output: the MLP's outputs, width `outputs`; else its second hidden layer, width B.
+ * Computed in double. */
+void radial_table_fill(cudaStream_t stream, const radial_mlp &mlp, const int *elements, int present,
+                       bool with_output, float *values);
+
+#endif

@@ -1,0 +1,116 @@
+/* The radial MLPs: tabulated once for the present elements, then read at every edge's distance. */
+#include "radial_table.cuh"
+
+namespace {
+
+constexpr double NORM_EPSILON = 1e-5;
+constexpr int WARPS = 8; /* a block, each with one edge */
+
+/* Sum over a block of CHANNELS threads, on every thread. */
+__device__ double block_sum(double v, double *shared) {
+    for (int offset = 16; offset; offset >>= 1) v += __shfl_xor_sync(0xffffffffu, v, offset);
+    __syncthreads();
+    if ((threadIdx.x & 31) == 0) shared[threadIdx.x / 32] = v;
+    __syncthreads();
+    return shared[0] + shared[1] + shared[2] + shared[3];
+}
+
+/* A number and its derivative by the distance. */
+struct dual {
+    double value, slope;
+};
+
+__device__ dual norm_silu(dual x, float weight, float bias, double *shared) {
+    double mean = block_sum(x.value, shared) / CHANNELS;
+    double mean_slope = block_sum(x.slope, shared) / CHANNELS;
+    double centred = x.value - mean;
+    double inverse = rsqrt(block_sum(centred * centred, shared) / CHANNELS + NORM_EPSILON);
+    double along = block_sum(centred * x.slope, shared) / CHANNELS * inverse * inverse;
+    double slope = inverse * (x.slope - mean_slope - centred * along) * weight;
+    double v = centred * inverse * weight + bias, s = 1 / (1 + exp(-v));
+    return {v * s, s * (1 + v * (1 - s)) * slope};
+}
+
+__device__ dual product(const float *__restrict__ w, const dual *x, double bias) {
+    dual y = {bias, 0};
+    for (int j = 0; j < CHANNELS; j++) {
+        y.value += w[j] * x[j].value;
+        y.slope += w[j] * x[j].slope;
+    }
+    return y;
+}
+
+/* A block a knot of a pair, a thread a hidden channel. */
+__global__ void fill(radial_mlp m, const int *elements, int present, bool with_output,
+                     float *values) {
+    __shared__ double shared[4];
+    __shared__ dual hidden[CHANNELS];
+    int knot = blockIdx.x % RADIAL_KNOTS, pair = blockIdx.x / RADIAL_KNOTS, c = threadIdx.x;
+    int source = elements[pair / present], target = elements[pair % present];
+    double step = (double)m.cutoff / (RADIAL_KNOTS - 1), d = knot * step;
+    int G = m.distance_functions;
+    double spacing = G > 1 ? (double)m.cutoff / (G - 1) : (double)m.cutoff, wide = 2 * spacing;
+    dual x = {(double)m.source[source * CHANNELS + c] + m.target[target * CHANNELS + c], 0};
+    for (int g = 0; g < G; g++) {
+        double t = (d - g * spacing) / wide, value = exp(-0.5 * t * t);
+        x.value += m.basis[c * G + g] * value;
+        x.slope -= m.basis[c * G + g] * t / wide * value;
+    }
+    hidden[c] = norm_silu(x, m.norm_0_w[c], m.norm_0_b[c], shared);
+    __syncthreads();
+    x = product(m.linear_1_w + c * CHANNELS, hidden, m.linear_1_b[c]);
+    x = norm_silu(x, m.norm_1_w[c], m.norm_1_b[c], shared);
+    int width = with_output ? m.outputs : CHANNELS;
+    float *to = values + (size_t)blockIdx.x * 2 * width;
+    if (!with_output) {
+        to[c] = (float)x.value;
+        to[width + c] = (float)(x.slope * step);
+        return;
+    }
+    __syncthreads();
+    hidden[c] = x;
+    __syncthreads();
+    for (int i = c; i < width; i += CHANNELS) {
+        dual y = product(m.linear_2_w + (size_t)i * CHANNELS, hidden, m.linear_2_b[i]);
+        to[i] = (float)y.value;
+        to[width + i] = (float)(y.slope * step);
+    }
+}
+
+template <typename S, bool SLOPE>
+__global__ void read_table(edge_list edges, edge_span span, radial_table table,
+                           S *__restrict__ hidden) {
+    int row = blockIdx.x * WARPS + threadIdx.x / 32, lane = threadIdx.x & 31;
+    int e = span.begin + row;
+    if (e >= min(span.begin + span.size, *edges.count)) return;
+    radial_piece piece(table, edges.pair[e], edges.vector[e].w, CHANNELS);
+    S *to = hidden + (size_t)row * HIDDEN_WIDTH;
+    for (int c = 2 * lane; c < CHANNELS; c += 64)
+        store_pair(to + c, SLOPE ? piece.slope(c) : piece.value(c));
+    if (lane < (HIDDEN_WIDTH - CHANNELS) / 2)
+        store_pair(to + CHANNELS + 2 * lane, make_float2(lane == 0 && !SLOPE ? 1 : 0, 0));
+}
+
+unsigned blocks_for(edge_span span) { return (unsigned)((span.size + WARPS - 1) / WARPS); }
+
+} // namespace
+
+void radial_table_fill(cudaStream_t stream, const radial_mlp &mlp, const int *elements, int present,
+                       bool with_output, float *values) {
+    unsigned blocks = (unsigned)(present * present * RADIAL_KNOTS);
+    if (blocks > 0)
+        fill<<<blocks, CHANNELS, 0, stream>>>(mlp, elements, present, with_output, values);
+}
+
+template <typename S>
+void radial_hidden(cudaStream_t stream, const edge_list &edges, edge_span span, radial_table table,
+                   bool slope, S *hidden) {
+    if (span.size == 0) return;
+    auto kernel = slope ? read_table<S, true> : read_table<S, false>;
+    kernel<<<blocks_for(span), WARPS * 32, 0, stream>>>(edges, span, table, hidden);
+}
+
+template void radial_hidden<__half>(cudaStream_t, const edge_list &, edge_span, radial_table, bool,
+                                    __half *);
+template void radial_hidden<float>(cudaStream_t, const edge_list &, edge_span, radial_table, bool,
+                                   float *);
