@@ -40,7 +40,10 @@ def finish():
 def run(program, *arguments):
     """(exit status, stdout, stderr) of one of the tools."""
     done = subprocess.run(
-        [sys.executable, str(program), *map(str, arguments)], capture_output=True, text=True, timeout=120
+        [sys.executable, str(program), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     return done.returncode, done.stdout, done.stderr
 
@@ -70,7 +73,10 @@ def read_model(path):
     members = json.loads(umas)
     begin = umas.index('"', len('{"crc32":"')) + 1
     check(umas.startswith('{"crc32":"'), f"{path}: crc32 is not the first member")
-    check(zlib.crc32(umas[begin:].encode()) == int(members["crc32"], 16), f"{path}: crc32 of the header")
+    check(
+        zlib.crc32(umas[begin:].encode()) == int(members["crc32"], 16),
+        f"{path}: crc32 of the header",
+    )
     offset = 0
     for name, entry in header.items():
         check(entry["data_offsets"][0] == offset, f"{path}: a gap before {name}")

@@ -58,7 +58,9 @@ def check_members(name, kind, members, source):
     check(members["random"] is False, f"{name}: random")
     check(members["converter"].startswith("umas-convert "), f"{name}: converter")
     sha256 = hashlib.sha256(source.read_bytes()).hexdigest()
-    check(members["source"] == {"name": source.name, "sha256": sha256}, f"{name}: {members['source']}")
+    check(
+        members["source"] == {"name": source.name, "sha256": sha256}, f"{name}: {members['source']}"
+    )
     plain = kind.head == kinds.PLAIN_HEAD  # one task, with the references of its first name
     tasks = [
         {
@@ -129,7 +131,8 @@ def in_stored_precision(name, value):
 
 def count_parameters(a):
     """Numbers in all tensors, summed up by hand from docs/file-format.md."""
-    c, h, b, z, g = (a[k] for k in ("sphere_channels", "hidden_channels", "edge_channels", "elements", "distance_functions"))  # fmt: skip
+    c, h, b = a["sphere_channels"], a["hidden_channels"], a["edge_channels"]
+    z, g = a["elements"], a["distance_functions"]
     x, r = a["experts"], a["routing_channels"]
     m = {1: 5, 2: 6}[a["mmax"]] * c
 

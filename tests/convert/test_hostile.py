@@ -22,7 +22,7 @@ def text(value):
 
 
 def payloads(mark):
-    """{name: opcodes that leave one value}; those that Python's pickle runs create the file `mark`."""
+    """{name: opcodes that leave one value}; run by Python's pickle, some create the file `mark`."""
     shell = f"touch {mark}"
     python = f"__import__('pathlib').Path({str(mark)!r}).touch()"
     command = b"(" + text(shell) + b"t"
@@ -197,7 +197,9 @@ def check_archives(folder):
     write_zip(source, {"version": b"3\n"})
     check_refused("no data.pkl", CONVERT, [source, "-o", target], "no data.pkl")
     write_zip(source, {"data.pkl": pickled({"model": 1})})
-    check_refused("no checkpoint", CONVERT, [source, "-o", target], "not a fairchem inference checkpoint")
+    check_refused(
+        "no checkpoint", CONVERT, [source, "-o", target], "not a fairchem inference checkpoint"
+    )
     write_zip(source, {"data.pkl": b"\x80\x02" + b"comegaconf.nodes\nAnyNode\n)\x81."})
     check_refused("other record", CONVERT, [source, "-o", target], "omegaconf.nodes.AnyNode")
 

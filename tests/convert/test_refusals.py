@@ -132,14 +132,29 @@ REFUSED = {
     "charge by default": (without("chg_spin_emb_type"), "chg_spin_emb_type 'pos_emb'"),
     "charge by a line": (backbone(chg_spin_emb_type="lin_emb"), "chg_spin_emb_type 'lin_emb'"),
     "no data-set embedding": (backbone(use_dataset_embedding=False), "use_dataset_embedding False"),
-    "no composition": (backbone(use_composition_embedding=False), "use_composition_embedding False"),
-    "other expert norm": (backbone(moe_expert_coefficient_norm="pnorm"), "moe_expert_coefficient_norm 'pnorm'"),
+    "no composition": (
+        backbone(use_composition_embedding=False),
+        "use_composition_embedding False",
+    ),
+    "other expert norm": (
+        backbone(moe_expert_coefficient_norm="pnorm"),
+        "moe_expert_coefficient_norm 'pnorm'",
+    ),
     "experts elsewhere": (backbone(moe_type="all"), "moe_type 'all'"),
     "experts in some layers": (backbone(layers_moe=[0]), "layers_moe [0]"),
     "shared experts": (backbone(moe_single=True), "moe_single True"),
-    "scattered channels": (backbone(charge_balanced_channels=[0, 2]), "charge_balanced_channels [0, 2]"),
-    "channels out of range": (backbone(spin_balanced_channels=[7, 8]), "spin_balanced_channels [7, 8]"),
-    "channels of text": (backbone(charge_balanced_channels="all"), "charge_balanced_channels 'all'"),
+    "scattered channels": (
+        backbone(charge_balanced_channels=[0, 2]),
+        "charge_balanced_channels [0, 2]",
+    ),
+    "channels out of range": (
+        backbone(spin_balanced_channels=[7, 8]),
+        "spin_balanced_channels [7, 8]",
+    ),
+    "channels of text": (
+        backbone(charge_balanced_channels="all"),
+        "charge_balanced_channels 'all'",
+    ),
     "too many elements": (backbone(max_num_elements=200), "max_num_elements 200"),
     "huge width": (backbone(sphere_channels=10**9), "sphere_channels 1000000000"),
     "width of text": (backbone(hidden_channels="6"), "hidden_channels '6'"),
@@ -152,8 +167,14 @@ REFUSED = {
     "no backbone": (config(backbone=None), "no backbone"),
     "no heads": (config(heads={}), "no heads"),
     "two heads": (second_head, "heads energyandforcehead, dipole"),
-    "force head": (head(module="fairchem.core.models.uma.escn_md.Linear_Force_Head"), "Linear_Force_Head"),
-    "other inner head": (head(head_cls="fairchem.core.models.uma.escn_md.Linear_Energy_Head"), "Linear_Energy_Head"),
+    "force head": (
+        head(module="fairchem.core.models.uma.escn_md.Linear_Force_Head"),
+        "Linear_Force_Head",
+    ),
+    "other inner head": (
+        head(head_cls="fairchem.core.models.uma.escn_md.Linear_Energy_Head"),
+        "Linear_Energy_Head",
+    ),
     "mean energy": (head(head_kwargs={"reduce": "mean"}), "reduce 'mean'"),
     "mean of the energy": (normalizer(0, mean=0.5), "mean 0.5"),
     "rmsd 0": (normalizer(0, rmsd=0.0), "rmsd 0.0"),
@@ -163,10 +184,16 @@ REFUSED = {
     "other property": (task(0, property="dipole"), "property 'dipole'"),
     "unknown data set": (task(0, datasets=["oc19"]), "'oc19'"),
     "data sets of text": (task(0, datasets="oc20"), "no list of data sets"),
-    "long name": (backbone(dataset_mapping={"x" * 64: "x" * 64}), "has an energy task but no embedding"),
+    "long name": (
+        backbone(dataset_mapping={"x" * 64: "x" * 64}),
+        "has an energy task but no embedding",
+    ),
     "references of text": (references("none"), "element_references are not a list"),
     "few references": (references([0.0] * 50), "50 element references for 100 elements"),
-    "references not finite": (references([float("inf")] * 101), "element_references are not a list"),
+    "references not finite": (
+        references([float("inf")] * 101),
+        "element_references are not a list",
+    ),
     "computed references": (references({"_target_": "os.system", "_args_": ["x"]}), "'os.system'"),
     "no energy task": (no_energy, "no energy task"),
     "two energy tasks": (two_energies, "two energy tasks"),
@@ -204,7 +231,10 @@ ACCEPTED = {
     ),
     "single precision references": (
         references({"_target_": "torch.FloatTensor", "_args_": [[0.1] * 100]}),
-        lambda m: next(t for t in m["tasks"] if t["name"] == "oc20")["references"][1] == 0.10000000149011612,
+        lambda m: (
+            next(t for t in m["tasks"] if t["name"] == "oc20")["references"][1]
+            == 0.10000000149011612
+        ),
     ),
     "no balanced channels": (
         backbone(charge_balanced_channels=None),
@@ -221,7 +251,9 @@ def main():
             change(checkpoint)
             checkpoint.write(source)
             check_refused(name, CONVERT, [source, "-o", target], words)
-            check(sorted(p.name for p in Path(folder).iterdir()) == ["in.pt"], f"{name}: left a file")
+            check(
+                sorted(p.name for p in Path(folder).iterdir()) == ["in.pt"], f"{name}: left a file"
+            )
         for name, (change, holds) in ACCEPTED.items():
             checkpoint = Checkpoint("uma-1.2.1")
             change(checkpoint)

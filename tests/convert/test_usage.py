@@ -6,9 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from support import CONVERT, GOLDEN, RANDOM_MODEL, ROOT, check, check_refused, finish, run
-
-sys.path.insert(0, str(ROOT / "tools"))
+from support import CONVERT, GOLDEN, RANDOM_MODEL, check, check_refused, finish, run
 
 
 def main():
@@ -34,7 +32,12 @@ def check_convert(folder):
     check(there.read_text() == "mine", "output exists: it was changed")
     check_refused("no such folder", CONVERT, [good, "-o", folder / "none" / "out"], "No such file")
     check_refused("output is a folder", CONVERT, [good, "-o", folder, "--force"], "directory")
-    check_refused("a model file as input", CONVERT, [converted(folder), "-o", target], "not a PyTorch checkpoint")
+    check_refused(
+        "a model file as input",
+        CONVERT,
+        [converted(folder), "-o", target],
+        "not a PyTorch checkpoint",
+    )
     if os.geteuid() != 0:  # root may read everything
         secret = folder / "secret.pt"
         secret.write_bytes(b"x")
@@ -57,8 +60,8 @@ def converted(folder):
 def check_random_model(folder):
     target = folder / "random.safetensors"
     cases = {
-        "--channels": "5",
-        "--hidden": "0",
+        "--channels": "6",
+        "--hidden": "1",
         "--layers": "0",
         "--experts": "-1",
         "--seed": "-1",
@@ -77,7 +80,10 @@ def check_random_model(folder):
 def check_help():
     for program in (CONVERT, RANDOM_MODEL):
         code, out, _ = run(program, "--help")
-        check(code == 0 and "usage:" in out and "OUT.safetensors" in out, f"{program.name} --help: {out}")
+        check(
+            code == 0 and "usage:" in out and "OUT.safetensors" in out,
+            f"{program.name} --help: {out}",
+        )
         check(os.access(program, os.X_OK), f"{program.name} is not executable")
 
 

@@ -70,7 +70,11 @@ def tasks_config(kind):
             "property": kind_of,
             "datasets": datasets,
             "out_spec": {"dim": dim, "dtype": "float32"},
-            "normalizer": {"_target_": modules + "normalizer.Normalizer", "mean": 0.0, "rmsd": kinds.RMSD},
+            "normalizer": {
+                "_target_": modules + "normalizer.Normalizer",
+                "mean": 0.0,
+                "rmsd": kinds.RMSD,
+            },
             "metrics": ["mae"],
         }
         if refs is not None:
@@ -114,7 +118,9 @@ def _stored_as_views(state):
             state[name] = value.to(torch.bfloat16)
         elif name.endswith("spin_embedding.rand_emb.weight"):
             state[name] = value.double()
-    shared = torch.cat([v.reshape(-1) for k, v in state.items() if k.endswith("norm_1.affine_bias")])
+    shared = torch.cat(
+        [v.reshape(-1) for k, v in state.items() if k.endswith("norm_1.affine_bias")]
+    )
     for i, name in enumerate(k for k in state if k.endswith("norm_1.affine_bias")):
         state[name] = shared[8 * i : 8 * (i + 1)]
     # Two parameters of one storage, the second an expanded number.
@@ -134,7 +140,10 @@ def checkpoint_of(kind, weight_of):
     state = {name: weight_of(name, value) for name, value in model.state_dict().items()}
     if kind.views:
         state = _stored_as_views(state)
-    ema = {"n_averaged": torch.tensor(1), **{f"module.{key}": value for key, value in state.items()}}
+    ema = {
+        "n_averaged": torch.tensor(1),
+        **{f"module.{key}": value for key, value in state.items()},
+    }
     # The weights before averaging must not be taken: they differ where that costs no space.
     raw = {key: value + 1 if value.ndim == 1 else value for key, value in state.items()}
     if kind.omegaconf:

@@ -36,7 +36,13 @@ class Kind:
     backbone: dict = field(default_factory=dict)
 
 
-SHARED = {"omat": "omat", "omat_surface": "omat", "omol": "omol", "omol_ion": "omol", "odac": "odac"}
+SHARED = {
+    "omat": "omat",
+    "omat_surface": "omat",
+    "omol": "omol",
+    "omol_ion": "omol",
+    "odac": "odac",
+}
 KINDS = {
     "uma-1.1": Kind("1.1", OF_1_1, head=SINGLE_HEAD),
     "uma-1.2": Kind("1.2"),

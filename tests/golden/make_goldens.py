@@ -16,6 +16,7 @@ A golden is a text file of `keyword values` lines:
 
 import argparse
 import importlib.util
+import json
 import logging
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from fairchem.core.datasets.atomic_data import AtomicData
 from fairchem.core.units.mlip_unit import MLIPPredictUnit
 from fairchem.core.units.mlip_unit.api.inference import InferenceSettings
 from omegaconf import OmegaConf
+from safetensors import safe_open
 
 import checkpoints
 import kinds
@@ -45,7 +47,11 @@ CASES = {
         ("slab", "oc20", 0, 0),
         ("one", "odac", 0, 0),
     ],
-    "uma-1.2": [("triclinic", "omat", 0, 0), ("molecule", "omol", -1, 2), ("primitive", "oc25", 0, 0)],
+    "uma-1.2": [
+        ("triclinic", "omat", 0, 0),
+        ("molecule", "omol", -1, 2),
+        ("primitive", "oc25", 0, 0),
+    ],
     "uma-1.2.1": [
         ("triclinic", "omat", 0, 0),
         ("slab", "oc20", 0, 0),
@@ -78,9 +84,15 @@ GENERATED_CASES = {"full-size": [("triclinic", "omat", 0, 0), ("molecule", "omol
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--reference", required=True, help="the model's definition in numpy, a Python file")
-    parser.add_argument("--generated-only", action="store_true", help="leave the stored models alone")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument(
+        "--reference", required=True, help="the model's definition in numpy, a Python file"
+    )
+    parser.add_argument(
+        "--generated-only", action="store_true", help="leave the stored models alone"
+    )
     options = parser.parse_args()
     logging.disable(logging.WARNING)
     spec = importlib.util.spec_from_file_location("reference", options.reference)
@@ -103,12 +115,10 @@ def main():
 
 def generated_checkpoint(arguments, folder):
     """A checkpoint with the weights, tasks and references that umas-random-model writes."""
-    import json
-
-    from safetensors import safe_open
-
     model_file = folder / "model.safetensors"
-    subprocess.run([sys.executable, TOOLS / "umas-random-model", *arguments, model_file], check=True)
+    subprocess.run(
+        [sys.executable, TOOLS / "umas-random-model", *arguments, model_file], check=True
+    )
     with safe_open(model_file, "pt") as file:
         members = json.loads(file.metadata()["umas"])
         tensors = {name: file.get_tensor(name) for name in file.keys()}
@@ -127,7 +137,9 @@ def generated_checkpoint(arguments, folder):
         "num_distance_basis": a["distance_functions"],
         "spin_balanced_channels": list(range(*a["spin_channels"])),
     }
-    result = checkpoints.checkpoint_of(kind, lambda name, value: fairchem_weight(tensors, members, name, value))
+    result = checkpoints.checkpoint_of(
+        kind, lambda name, value: fairchem_weight(tensors, members, name, value)
+    )
     for task in result.tasks_config:
         ours = next(t for t in members["tasks"] if t["name"] in task["datasets"])
         task["normalizer"]["rmsd"] = ours["rmsd"]
@@ -201,7 +213,10 @@ def write_golden(model, path, structure, shape, task, charge, spin, reference):
 def defined_energy(path, structure, task, charge, spin, reference):
     """The energy by the model's definition in numpy."""
     checkpoint = torch.load(path, weights_only=False)
-    plain = [OmegaConf.to_container(OmegaConf.create(c)) for c in (checkpoint.model_config, *checkpoint.tasks_config)]
+    plain = [
+        OmegaConf.to_container(OmegaConf.create(c))
+        for c in (checkpoint.model_config, *checkpoint.tasks_config)
+    ]
     weights = {
         name.removeprefix("module."): value.double().numpy()
         for name, value in checkpoint.ema_state_dict.items()
@@ -214,7 +229,9 @@ def defined_energy(path, structure, task, charge, spin, reference):
     if not len(src):  # the definition wants an edge: one beyond the cutoff weighs nothing
         src, tgt, vec = np.array([0]), np.array([0]), np.array([[0.0, 0.0, 9.0]])
     numbers = structure.atoms.numbers
-    energy = reference.total_energy(weights, config, plain[1:], numbers, src, tgt, vec, task, charge, spin)
+    energy = reference.total_energy(
+        weights, config, plain[1:], numbers, src, tgt, vec, task, charge, spin
+    )
     if not config["backbone"]["num_experts"]:
         reference.merge_experts = merge
     return energy

@@ -24,7 +24,9 @@ class Structure:
             np.cross(cell[[1, 2, 0]], cell[[2, 0, 1]]), axis=1
         )
         spread = np.ptp(self.atoms.get_scaled_positions(wrap=False), axis=0)
-        reach = [int(np.ceil(CUTOFF / h + s)) if p else 0 for h, s, p in zip(heights, spread, self.pbc)]
+        reach = [
+            int(np.ceil(CUTOFF / h + s)) if p else 0 for h, s, p in zip(heights, spread, self.pbc)
+        ]
         src, tgt, vec = [], [], []
         for shift in itertools.product(*(range(-n, n + 1) for n in reach)):
             d = positions[:, None] + np.array(shift) @ cell - positions[None]
@@ -55,7 +57,12 @@ def _noise(structure, scale, seed):
 def _slab():
     a = 2.56
     cell = [[2 * a, 0, 0], [a, 2.217025, 0], [0, 0, 24.0]]
-    scaled = [[x, y, z] for z, s in ((0.30, 0.0), (0.388, 0.333)) for x in (0.0 + s / 2, 0.5 + s / 2) for y in (s,)]
+    scaled = [
+        [x, y, z]
+        for z, s in ((0.30, 0.0), (0.388, 0.333))
+        for x in (0.0 + s / 2, 0.5 + s / 2)
+        for y in (s,)
+    ]
     atoms = Atoms("Cu4", scaled_positions=scaled, cell=cell, pbc=True)
     top = atoms.positions[-1]
     atoms += Atoms("CO", [top + [0.1, 0.0, 1.85], top + [0.2, 0.1, 3.0]])
@@ -80,12 +87,18 @@ def structures():
         "slab": _slab(),
         "image": _crystal("Al", [[0, 0, 0]], [[0, 2.02, 2.03], [2.02, 0, 2.05], [2.0, 2.04, 0]]),
         "primitive": _noise(
-            _crystal("SiGe", [[0, 0, 0], [0.25, 0.25, 0.25]], [[0, 2.8, 2.8], [2.8, 0, 2.8], [2.8, 2.8, 0]]),
+            _crystal(
+                "SiGe",
+                [[0, 0, 0], [0.25, 0.25, 0.25]],
+                [[0, 2.8, 2.8], [2.8, 0, 2.8], [2.8, 2.8, 0]],
+            ),
             0.1,
             5,
         ),
         "one": _boxed("Ne", [[0, 0, 0]]),
         "two": _boxed("OH", [[0.1, 0.2, -0.1], [0.5, -0.4, 0.6]]),
         "three": _boxed("HOH", [[0.76, 0.59, 0.02], [0, 0, 0.1], [-0.77, 0.58, -0.03]]),
-        "lone": _boxed("Au4He", [[0, 0, 0], [2.7, 0.1, 0], [1.3, 2.4, 0.1], [1.4, 0.8, 2.2], [1.2, 1.1, 13.0]]),
+        "lone": _boxed(
+            "Au4He", [[0, 0, 0], [2.7, 0.1, 0], [1.3, 2.4, 0.1], [1.4, 0.8, 2.2], [1.2, 1.1, 13.0]]
+        ),
     }

@@ -1,4 +1,4 @@
-"""From a checkpoint's configuration to the numbers of the model file; what is unsupported is refused.
+"""From a checkpoint's configuration to the numbers of the model file; refusals of the rest.
 
 Keys that are absent have fairchem-core's defaults (eSCNMDBackbone and eSCNMDMoeBackbone).
 """
@@ -119,7 +119,9 @@ def read_head(model_config):
     if kind not in ("DatasetSpecificMoEWrapper", "DatasetSpecificSingleHeadWrapper"):
         raise ModelError(f"head {name}: module {module} is not supported (MLP_EFS_Head is)")
     if str(head.get("head_cls")).rsplit(".", 1)[-1] != "MLP_EFS_Head":
-        raise ModelError(f"head {name}: head_cls {head.get('head_cls')} is not supported (MLP_EFS_Head is)")
+        raise ModelError(
+            f"head {name}: head_cls {head.get('head_cls')} is not supported (MLP_EFS_Head is)"
+        )
     _check_head_options(name, head.get("head_kwargs") or {})
     prefix += "head.energy_block."
     if kind == "DatasetSpecificSingleHeadWrapper":
@@ -197,5 +199,7 @@ def _mapping(options, deprecated, where):
         raise ModelError(f"{where}: dataset_mapping holds something that is not a name")
     strangers = set(mapping.values()) - set(mapping)
     if strangers:
-        raise ModelError(f"{where}: dataset_mapping leads to {min(strangers)!r}, which it does not list")
+        raise ModelError(
+            f"{where}: dataset_mapping leads to {min(strangers)!r}, which it does not list"
+        )
     return mapping

@@ -1,4 +1,4 @@
-"""Opening a fairchem checkpoint: a zip archive of a pickle and of storages, mapped and not copied."""
+"""Opening a fairchem checkpoint: a zip archive of a pickle and of storages, mapped, not copied."""
 
 import hashlib
 import mmap
@@ -39,17 +39,17 @@ class Checkpoint:
         self._check_byte_order()
         self._storages = {}
         checkpoint = load(self._record("data.pkl", limit=_PICKLE_LIMIT))
-        if not isinstance(checkpoint, Record) or checkpoint.name != CHECKPOINT:
+        found = getattr(checkpoint, "name", f"a {type(checkpoint).__name__}")
+        if not isinstance(checkpoint, Record) or found != CHECKPOINT:
             raise ModelError(
-                f"{path}: not a fairchem inference checkpoint (its pickle holds "
-                f"{'a ' + type(checkpoint).__name__ if not isinstance(checkpoint, Record) else checkpoint.name})"
+                f"{path}: not a fairchem inference checkpoint (its pickle holds {found})"
             )
         self.model_config = self._field(checkpoint, "model_config", dict)
         self.tasks_config = self._field(checkpoint, "tasks_config", list)
         self.weights = self._ema(checkpoint)
 
     def sha256(self, progress=None):
-        """SHA-256 of the file in hexadecimal; progress(bytes done, bytes) is called now and then."""
+        """SHA-256 of the file in hexadecimal; calls progress(bytes done, bytes) now and then."""
         digest = hashlib.sha256()
         size = len(self._map)
         step = 16 * 2**20
@@ -102,14 +102,18 @@ class Checkpoint:
             raise ModelError(f"{self.path}: the zip archive holds a name twice")
         roots = [name[: -len("data.pkl")] for name in by_name if name.endswith("/data.pkl")]
         if len(roots) != 1:
-            raise ModelError(f"{self.path}: a zip archive, but not a PyTorch checkpoint (no data.pkl)")
+            raise ModelError(
+                f"{self.path}: a zip archive, but not a PyTorch checkpoint (no data.pkl)"
+            )
         return by_name, roots[0]
 
     def _check_byte_order(self):
         if self._root + "byteorder" in self._entries:
             order = bytes(self._record("byteorder", limit=16))
             if order != b"little":
-                raise ModelError(f"{self.path}: its numbers are {order.decode('ascii', 'replace')}-endian")
+                raise ModelError(
+                    f"{self.path}: its numbers are {order.decode('ascii', 'replace')}-endian"
+                )
 
     def _record(self, name, limit=None):
         """The bytes of one entry, checked against their CRC-32, as a view of the map."""
@@ -117,7 +121,9 @@ class Checkpoint:
         if entry is None:
             raise ModelError(f"{self.path}: the archive has no entry {name!r}")
         if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:
-            raise ModelError(f"{self.path}: entry {name!r} is compressed or encrypted; PyTorch stores it")
+            raise ModelError(
+                f"{self.path}: entry {name!r} is compressed or encrypted; PyTorch stores it"
+            )
         if limit is not None and entry.file_size > limit:
             raise ModelError(f"{self.path}: entry {name!r} has {entry.file_size} bytes, too many")
         header = bytes(self._map[entry.header_offset : entry.header_offset + 30])

@@ -27,17 +27,18 @@ _GAINS = (
     ("rad_func.net.0.", 4.0),
     ("rad_func.net.6.", 2.0),
     ("so2_conv", 1.6),
-    ("so2_conv_2", 0.1),
-    ("so3_linear_2", 0.3),
+    ("so2_conv_2", 0.03),
+    ("so3_linear_2", 0.1),
     ("energy_block", 1.5),
-    ("energy_block.4", 0.2),
+    ("energy_block.4", 0.6),
 )
-_DEGREE_0_DAMPING = 0.3  # of what the edge-degree network adds to scalars
+# What the edge-degree network adds to degree 0, and to degrees 1 and 2, is scaled by this.
+_DEGREE_0, _DEGREES_1_2 = 0.1, 10.0
 
 # Size of the density's growth in the radial network and in its output, and of density and unity
 # in the energy.
 _STEEPNESS, _DENSITY = 8.0, 0.5
-_REPULSION, _SYMMETRY = 10.0, -4.0
+_REPULSION, _SYMMETRY = 2.0, -15.0
 
 _RADIAL = "backbone.edge_degree_embedding.rad_func.net."
 
@@ -69,7 +70,7 @@ def random_weight(seed, name, shape, architecture):
 def _grow_towards_short_distances(part, array, architecture):
     """Unit 0 of every layer of the edge-degree network, and its output for the density."""
     channels = architecture["sphere_channels"]
-    scalars, by_hand = slice(0, channels), slice(channels - 2, channels)
+    by_hand = slice(channels - 2, channels)
     if part == "0.weight":
         steps = architecture["distance_functions"] - 1
         array[0] = 0
@@ -80,7 +81,8 @@ def _grow_towards_short_distances(part, array, architecture):
         array[0] = 0
         array[0, 0] = 1
     elif part == "6.weight":
-        array[scalars] *= np.float32(_DEGREE_0_DAMPING)
+        array[:channels] *= np.float32(_DEGREE_0)
+        array[channels:] *= np.float32(_DEGREES_1_2)
         array[by_hand] = 0
         array[channels - 1, 0] = _DENSITY
     elif part == "6.bias":

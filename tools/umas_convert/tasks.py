@@ -31,8 +31,8 @@ def read_tasks(tasks_config, elements, embedding_row, head_slot):
             derivatives.append(config)
         else:
             raise ModelError(
-                f"task {config.get('name')!r}: property {config.get('property')!r} is not supported "
-                "(energy, forces and stress are)"
+                f"task {config.get('name')!r}: property {config.get('property')!r} is not "
+                "supported (energy, forces and stress are)"
             )
     if not tasks:
         raise ModelError("tasks_config holds no energy task")
@@ -81,7 +81,9 @@ def _rmsd(config):
         raise ModelError(f"task {name!r} has no normalizer")
     mean, rmsd = normalizer.get("mean", 0.0), normalizer.get("rmsd", 1.0)
     if not _finite(mean) or not _finite(rmsd) or rmsd <= 0:
-        raise ModelError(f"task {name!r}: normalizer mean {mean!r}, rmsd {rmsd!r} are not numbers of use")
+        raise ModelError(
+            f"task {name!r}: normalizer mean {mean!r}, rmsd {rmsd!r} are not numbers of use"
+        )
     if mean != 0:
         raise ModelError(f"task {name!r}: normalizer mean {mean} is not supported (0 is)")
     return float(rmsd)

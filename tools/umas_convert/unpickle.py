@@ -16,7 +16,18 @@ CHECKPOINT = "fairchem.core.units.mlip_unit.api.inference.MLIPInferenceCheckpoin
 
 STORAGES = {
     f"torch.{name}Storage"
-    for name in ("Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool")
+    for name in (
+        "Float",
+        "Double",
+        "Half",
+        "BFloat16",
+        "Long",
+        "Int",
+        "Short",
+        "Char",
+        "Byte",
+        "Bool",
+    )
 }
 
 OMEGACONF = {
@@ -229,7 +240,8 @@ class _Machine:
         full = f"{module}.{name}"
         if full not in ALLOWED:
             raise ModelError(
-                f"refused: the pickle names {full!r}, which no UMA checkpoint needs; nothing was run"
+                f"refused: the pickle names {full!r}, which no UMA checkpoint needs; "
+                "nothing was run"
             )
         self.stack.append(Global(full))
 
@@ -237,7 +249,9 @@ class _Machine:
         arguments = self.pop()
         target = self.pop()
         if not isinstance(target, Global) or target.name not in RECORDS or arguments != ():
-            raise ModelError(f"refused: the pickle makes an object of {_shown(target)}; nothing was run")
+            raise ModelError(
+                f"refused: the pickle makes an object of {_shown(target)}; nothing was run"
+            )
         self.stack.append(Record(target.name))
 
     def build(self, _):
@@ -247,7 +261,9 @@ class _Machine:
         if isinstance(target, dict):
             return
         if not isinstance(target, Record) or not isinstance(state, dict):
-            raise ModelError(f"refused: the pickle sets the state of {_shown(target)}; nothing was run")
+            raise ModelError(
+                f"refused: the pickle sets the state of {_shown(target)}; nothing was run"
+            )
         target.fields.update(state)
 
     def reduce(self, _):
@@ -262,7 +278,9 @@ class _Machine:
     def persistent(self, _):
         identity = self.pop()
         if not isinstance(identity, tuple) or len(identity) != 5 or identity[0] != "storage":
-            raise ModelError("refused: the pickle has a persistent id that is not a tensor's storage")
+            raise ModelError(
+                "refused: the pickle has a persistent id that is not a tensor's storage"
+            )
         _, kind, key, _, count = identity
         if not isinstance(kind, Global) or kind.name not in STORAGES:
             raise ModelError(f"refused: a tensor's storage is of type {_shown(kind)}")

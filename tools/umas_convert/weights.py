@@ -42,7 +42,9 @@ class Weights:
     def sources(self, name):
         """Names of the checkpoint's tensors that a tensor of the model file is made of."""
         if name == "backbone.dataset_embedding.weight":
-            return [f"backbone.dataset_embedding.dataset_emb_dict.{row}.weight" for row in self.rows]
+            return [
+                f"backbone.dataset_embedding.dataset_emb_dict.{row}.weight" for row in self.rows
+            ]
         if name in ("backbone.charge_embedding.weight", "backbone.spin_embedding.weight"):
             return [name.replace(".weight", ".rand_emb.weight")]
         source = name
