@@ -40,3 +40,36 @@ void balance_channels_shift(cudaStream_t stream, int owned, const int *element, 
     shift<<<blocks, SHIFT_THREADS, 0, stream>>>(owned, element, end - first, sum, target, atoms,
                                                 x + first);
 }
+
+/* Atoms that one block a channel reads and shifts sooner than two kernels would start. */
+constexpr int ALONE_ATOMS = 4096;
+
+bool balance_channels_alone_pays(int owned) { return owned <= ALONE_ATOMS; }
+
+/* A block a channel. */
+static __global__ void __launch_bounds__(SUM_THREADS)
+    balance_alone(int owned, const int *__restrict__ element, double target, double atoms,
+                  float *x) {
+    __shared__ double part[SUM_THREADS];
+    x += blockIdx.x;
+    double own = 0;
+#pragma unroll 4
+    for (int atom = threadIdx.x; atom < owned; atom += SUM_THREADS)
+        own += element[atom] ? (double)x[(size_t)atom * NODE_WIDTH] : 0.0;
+    part[threadIdx.x] = own;
+    for (int half = SUM_THREADS / 2; half; half /= 2) {
+        __syncthreads();
+        if (threadIdx.x < half) part[threadIdx.x] += part[threadIdx.x + half];
+    }
+    __syncthreads();
+    float mean = (float)((part[0] - target) / atoms);
+    for (int atom = threadIdx.x; atom < owned; atom += SUM_THREADS)
+        if (element[atom]) x[(size_t)atom * NODE_WIDTH] -= mean;
+}
+
+void balance_channels_alone(cudaStream_t stream, int owned, const int *element, int first, int end,
+                            double target, double atoms, float *x) {
+    if (owned > 0 && end > first)
+        balance_alone<<<end - first, SUM_THREADS, 0, stream>>>(owned, element, target, atoms,
+                                                               x + first);
+}

@@ -2,7 +2,9 @@
  * result can be trusted. */
 #include "cuda_engine.cuh"
 
+#include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <cstring>
 #include <new>
 
@@ -29,7 +31,7 @@ template <typename S> struct sizes {
     explicit sizes(const cuda_engine<S> &e) {
         size_t L = size_t(e.a->layers), feature = NODE_WIDTH * sizeof(float);
         int rows = e.rows;
-        node = (3 * L + 5) * feature + size_t(2 * 2 + 4) * CHANNELS * sizeof(float) + 256;
+        node = (3 * L + 3) * feature + 256;
         edge = sizeof(float4) * 6 + EDGE_RECORD * sizeof(float) + 5 * sizeof(int);
         size_t kept_width = size_t(radial_width(rows) + conv_1_width(rows) + conv_2_width(rows));
         kept_edge = kept_width * sizeof(S);
@@ -54,9 +56,7 @@ template <typename S> bool reserve_nodes(cuda_engine<S> &e) {
         ok = ok && e.layer[i].x.reserve(width);
         if (i < L) ok = ok && e.layer[i].x_mid.reserve(width) && e.layer[i].h.reserve(width);
     }
-    for (auto *b : {&e.g_x, &e.g_h, &e.work_a, &e.work_b}) ok = ok && b->reserve(width);
-    for (auto *b : {&e.scalar, &e.g_scalar}) ok = ok && b->reserve(n * 2 * CHANNELS);
-    for (auto &b : e.head) ok = ok && b.reserve(n * CHANNELS);
+    for (auto *b : {&e.g_x, &e.g_h}) ok = ok && b->reserve(width);
     size_t partials = size_t(force_partials(int(n))) * 6 + size_t(energy_partials(int(n))) +
                       size_t(balance_partials(int(n))) * 64;
     ok = ok && e.energy.reserve(n) && e.atom_energy.reserve(n) && e.atom_energy_host.reserve(n) &&
@@ -110,6 +110,24 @@ template <typename S> void drop_graph(cuda_engine<S> &e) {
     e.graph = nullptr;
 }
 
+/* GiB, for messages. */
+double gib(size_t bytes) { return double(bytes) / (1 << 30); }
+
+/* Refuse what cannot fit, and say how many atoms like these would.  `edges`: of this rank. */
+template <typename S>
+umas_status check_fit(const cuda_engine<S> &e, int64_t edges, umas_error *error) {
+    const sizes<S> size(e);
+    const size_t nodes = size_t(e.plan.nodes), smallest = SMALLEST_CHUNK * size.chunk_edge;
+    const size_t need = nodes * size.node + size_t(edges) * size.edge + smallest;
+    if (need <= e.memory) return UMAS_OK;
+    const double room = e.memory > smallest ? double(e.memory - smallest) : 0;
+    const double largest = double(e.plan.owned) * room / double(need - smallest);
+    return umas_fail(error, UMAS_ERROR_MEMORY,
+                     "%d atoms need %.1f GiB of GPU memory and may take %.1f; about %lld fit: use "
+                     "more GPUs or a larger memory fraction",
+                     e.plan.owned, gib(need), gib(e.memory), (long long)largest);
+}
+
 /* Room for `edges` edges of the planned atoms: the list, then whole chunks, then kept layers, as
  * far as the share of memory goes. */
 template <typename S> umas_status plan_edges(cuda_engine<S> &e, int64_t edges, umas_error *error) {
@@ -120,29 +138,23 @@ template <typename S> umas_status plan_edges(cuda_engine<S> &e, int64_t edges, u
     if (edges > INT32_MAX / 2)
         return umas_fail(error, UMAS_ERROR_MEMORY, "%lld edges are too many for one GPU; use more",
                          (long long)edges);
+    umas_status status = check_fit(e, edges, error);
+    if (status != UMAS_OK) return status;
     e.plan.edges = int(edges);
     if (!reserve_edge_list(e))
-        return umas_fail(error, UMAS_ERROR_MEMORY,
-                         "no GPU memory for the list of %lld edges; use more GPUs",
-                         (long long)edges);
+        return umas_fail(error, UMAS_ERROR_MEMORY, "no GPU memory for the list of %d edges",
+                         e.plan.edges);
     if (edges == 0) return UMAS_OK;
-    size_t free_bytes = 0, all_bytes = 0;
-    cudaError_t status = cudaMemGetInfo(&free_bytes, &all_bytes);
-    if (status != cudaSuccess) return device_error(error, "asking for free GPU memory", status);
-    size_t budget = size_t(e.memory_fraction * double(free_bytes));
+    const size_t taken = size_t(e.plan.nodes) * size.node + size_t(edges) * size.edge;
+    const size_t budget = e.memory - taken;
     int chunk = int(edges < LARGEST_CHUNK ? edges : LARGEST_CHUNK);
     while (size_t(chunk) * size.chunk_edge > budget && chunk > SMALLEST_CHUNK) chunk /= 2;
-    size_t need = size_t(chunk) * size.chunk_edge;
-    if (need > budget)
-        return umas_fail(error, UMAS_ERROR_MEMORY,
-                         "%d atoms do not fit: about %lld would; use more GPUs or a larger memory "
-                         "fraction",
-                         e.plan.owned,
-                         (long long)(double(e.plan.owned) * double(budget) / double(need)));
     e.plan.chunk = chunk;
-    size_t layer_bytes = size_t(edges) * size.kept_edge;
-    e.plan.kept_layers = int((budget - need) / layer_bytes);
-    if (e.plan.kept_layers > e.a->layers) e.plan.kept_layers = e.a->layers;
+    const size_t layers =
+        (budget - size_t(chunk) * size.chunk_edge) / (size_t(edges) * size.kept_edge);
+    e.plan.kept_layers = layers < size_t(e.a->layers) ? int(layers) : e.a->layers;
+    e.plan.bytes = taken + size_t(chunk) * size.chunk_edge +
+                   size_t(e.plan.kept_layers) * size_t(edges) * size.kept_edge;
     if (reserve_chunk(e)) return UMAS_OK;
     return umas_fail(error, UMAS_ERROR_MEMORY, "no GPU memory for %d edges at a time", chunk);
 }
@@ -191,13 +203,15 @@ umas_status prepare(cuda_engine<S> &e, const umas_atoms *atoms, umas_error *erro
     const double *old_position = e.position;
     e.plan.owned = atoms->owned;
     e.plan.nodes = atoms->nodes;
+    umas_status status = check_fit(e, 0, error);
+    if (status != UMAS_OK) return status;
     if (!reserve_input(e, atoms) || !reserve_nodes(e))
         return umas_fail(error, UMAS_ERROR_MEMORY,
                          "no GPU memory for the features of %d atoms; use more GPUs", atoms->nodes);
     if (old_list[0] != e.element || old_list[1] != e.neighbour || old_position != e.position)
         drop_graph(e);
     (void)reserve_edge_list(e); /* its node buffers may have moved */
-    umas_status status = upload_positions(e, atoms, error);
+    status = upload_positions(e, atoms, error);
     if (status == UMAS_OK && atoms->list_changed) status = upload_list(e, atoms);
     return status;
 }
@@ -380,13 +394,30 @@ template <typename S> umas_status merge(void *self, const int64_t *counts, umas_
     return fill_tables(e, error);
 }
 
+/* ---- what is said of it --------------------------------------------------------------------- */
+
+template <typename S> void describe(const void *self, char *text, size_t size) {
+    const auto &e = *static_cast<const cuda_engine<S> *>(self);
+    cudaDeviceProp properties;
+    if (cudaGetDeviceProperties(&properties, e.device) != cudaSuccess) properties.name[0] = 0;
+    (void)std::snprintf(text, size,
+                        "GPU %d (%s): %d atoms, %d edges in %d chunks, activations of %d of %d "
+                        "layers kept, %.2f GiB (%.1f KiB an atom) of %.1f",
+                        e.device, properties.name, e.plan.owned, e.plan.edges, e.plan.chunks(),
+                        e.plan.kept_layers, e.a->layers, gib(e.plan.bytes),
+                        double(e.plan.bytes) / 1024 / std::max(1, e.plan.owned), gib(e.memory));
+}
+
 /* ---- life --------------------------------------------------------------------------------- */
 
 template <typename S> void destroy(void *self) { delete static_cast<cuda_engine<S> *>(self); }
 
 umas_status choose_device(int wanted, int *device, umas_error *error) {
-    int devices = 0;
+    int devices = 0, driver = 0;
     cudaError_t status = cudaGetDeviceCount(&devices);
+    if (cudaDriverGetVersion(&driver) == cudaSuccess && driver == 0)
+        return umas_fail(error, UMAS_ERROR_DEVICE,
+                         "no NVIDIA driver is loaded on this machine; use pair style umas");
     if (status == cudaErrorInsufficientDriver)
         return umas_fail(error, UMAS_ERROR_DEVICE,
                          "the NVIDIA driver is older than CUDA %d.%d needs; update it",
@@ -417,12 +448,15 @@ umas_status start(cuda_engine<S> &e, const umas_engine_setup *setup, int device,
     e.setup = *setup;
     e.a = umas_model_architecture(setup->model);
     e.rows = e.a->mmax == 2 ? 9 : 7;
-    e.memory_fraction = memory_fraction;
     e.gradient_scale = sizeof(S) == 2 ? FIRST_SCALE : 1;
     umas_status status = choose_device(device, &e.device, error);
     if (status != UMAS_OK) return status;
     cudaError_t made = cudaStreamCreateWithFlags(&e.stream, cudaStreamNonBlocking);
     if (made != cudaSuccess) return device_error(error, "making a stream", made);
+    size_t free_bytes = 0, all_bytes = 0;
+    made = cudaMemGetInfo(&free_bytes, &all_bytes);
+    if (made != cudaSuccess) return device_error(error, "asking for free GPU memory", made);
+    e.memory = size_t(memory_fraction * double(free_bytes));
     status = products_open(e.stream, &e.products, error);
     if (status != UMAS_OK) return status;
     e.merged = dense_weights_create(e.a);
@@ -438,7 +472,8 @@ umas_status start(cuda_engine<S> &e, const umas_engine_setup *setup, int device,
 template <typename S>
 umas_status create(const umas_engine_setup *setup, int device, double memory_fraction, void **self,
                    const umas_engine_operations **operations, umas_error *error) {
-    static const umas_engine_operations cuda_operations = {merge<S>, evaluate<S>, destroy<S>};
+    static const umas_engine_operations cuda_operations = {merge<S>, evaluate<S>, describe<S>,
+                                                           destroy<S>};
     auto *e = new (std::nothrow) cuda_engine<S>();
     if (!e) return umas_fail(error, UMAS_ERROR_MEMORY, "no memory for an engine");
     umas_status status = start(*e, setup, device, memory_fraction, error);

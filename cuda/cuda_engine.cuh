@@ -19,6 +19,7 @@ struct step_plan {
     int edges = 0;       /* capacity of the edge list */
     int chunk = 0;       /* edges worked on at a time */
     int kept_layers = 0; /* last layers whose activations stay for the backward pass */
+    size_t bytes = 0;    /* all of it */
     int chunks() const { return chunk > 0 ? (edges + chunk - 1) / chunk : 0; }
 };
 
@@ -35,7 +36,7 @@ template <typename S> struct cuda_engine {
     const umas_architecture *a = nullptr;
     int rows = 9;
     int device = 0;
-    double memory_fraction = 0.9;
+    size_t memory = 0; /* bytes the engine may plan with */
     cudaStream_t stream = nullptr;
     product_library *products = nullptr;
     bool failed = false; /* a product could not be queued */
@@ -61,7 +62,7 @@ template <typename S> struct cuda_engine {
     device_buffer<char> scan;
     /* nodes */
     std::vector<layer_features> layer; /* [layers + 1]; of the last only x */
-    device_buffer<float> g_x, g_h, work_a, work_b, scalar, g_scalar, head[3], energy;
+    device_buffer<float> g_x, g_h, energy;
     /* a chunk of edges */
     device_buffer<S> hidden, radial, radial_slope, message, conv_1, gated, conv_2, g_conv_2;
     std::vector<kept_activations<S>> kept; /* [layers] */

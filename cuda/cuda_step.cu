@@ -41,26 +41,15 @@ template <typename S> struct step {
     void so2_forward(const device_so2<S> &w, int count, const S *x, S *y) {
         for (int i = 0; i < w.parts; i++) {
             const auto &p = w.part[i];
-            check(product_nt(e.products, {count, p.n, p.k, w.width_in, w.width_out, 1, 0, 0},
-                             x + p.from, p.w, y + p.to));
+            check(product_nt(e.products, {count, p.n, p.k, w.width_in, w.width_out}, x + p.from,
+                             p.w, y + p.to));
         }
     }
     void so2_backward(const device_so2<S> &w, int count, const S *g_y, S *g_x) {
         for (int i = 0; i < w.parts; i++) {
             const auto &p = w.part[i];
-            check(product_nn(e.products, {count, p.n, p.k, w.width_out, w.width_in, 1, 0, 0},
-                             g_y + p.to, p.w, g_x + p.from));
-        }
-    }
-    /* One linear map a degree on [owned][9][C]. */
-    void so3_linear(const float *w, const float *x, float *y, bool backward) {
-        for (int l = 0, row = 0; l < 3; row += 2 * l + 1, l++) {
-            product p = {owned,      CHANNELS,  CHANNELS, NODE_WIDTH,
-                         NODE_WIDTH, 2 * l + 1, CHANNELS, CHANNELS};
-            const float *w_l = w + l * CHANNELS * CHANNELS;
-            check(backward
-                      ? product_nn(e.products, p, x + row * CHANNELS, w_l, y + row * CHANNELS)
-                      : product_nt(e.products, p, x + row * CHANNELS, w_l, y + row * CHANNELS));
+            check(product_nn(e.products, {count, p.n, p.k, w.width_out, w.width_in}, g_y + p.to,
+                             p.w, g_x + p.from));
         }
     }
 
@@ -70,10 +59,9 @@ template <typename S> struct step {
     void radial_product(int layer, edge_span s, bool slope, S *out) {
         const auto &w = e.weights.block[size_t(layer)];
         radial_hidden<S>(stream, edges, s, e.layer_table(layer), slope, e.hidden);
-        check(product_nt(
-            e.products,
-            {s.size, w.radial_outputs, HIDDEN_WIDTH, HIDDEN_WIDTH, w.radial_outputs, 1, 0, 0},
-            static_cast<S *>(e.hidden), w.radial_w, out));
+        check(product_nt(e.products,
+                         {s.size, w.radial_outputs, HIDDEN_WIDTH, HIDDEN_WIDTH, w.radial_outputs},
+                         static_cast<S *>(e.hidden), w.radial_w, out));
     }
     void convolve(int layer, edge_span s) {
         const auto &w = e.weights.block[size_t(layer)];
@@ -123,66 +111,12 @@ template <typename S> struct step {
         cudaMemcpyAsync(to, from, size_t(owned) * NODE_WIDTH * sizeof *to, cudaMemcpyDeviceToDevice,
                         stream);
     }
-    /* Leaves the normalised features in work_a, the first map in work_b, the scalars in scalar. */
-    void atomwise_begin(int layer) {
-        const auto &w = e.weights.block[size_t(layer)];
-        rms_norm_sh_forward(stream, owned, w.norm_2_w, w.norm_2_b, nullptr,
-                            e.layer[size_t(layer)].x_mid, e.work_a);
-        check(product_nt(
-            e.products, {owned, 2 * CHANNELS, CHANNELS, NODE_WIDTH, 2 * CHANNELS, 1, 0, 0},
-            static_cast<float *>(e.work_a), w.scalar_w, static_cast<float *>(e.scalar)));
-        so3_linear(w.linear_1_w, e.work_a, e.work_b, false);
-    }
-    void nodes_forward(int layer) {
-        const auto &w = e.weights.block[size_t(layer)];
-        atomwise_begin(layer);
-        atomwise_gate_forward(stream, owned, w.linear_1_b, w.scalar_b, e.work_b, e.scalar,
-                              e.work_a);
-        so3_linear(w.linear_2_w, e.work_a, e.work_b, false);
-        add_residual(stream, owned, w.linear_2_b, e.layer[size_t(layer)].x_mid, e.work_b,
-                     e.layer[size_t(layer) + 1].x);
-    }
-    void nodes_backward(int layer) {
-        const auto &w = e.weights.block[size_t(layer)];
-        atomwise_begin(layer);
-        so3_linear(w.linear_2_w, e.g_x, e.work_a, true);
-        atomwise_gate_backward(stream, owned, w.linear_1_b, w.scalar_b, e.work_b, e.scalar,
-                               e.work_a, e.work_a, e.g_scalar);
-        so3_linear(w.linear_1_w, e.work_a, e.work_b, true);
-        check(product_nn(
-            e.products, {owned, 2 * CHANNELS, CHANNELS, 2 * CHANNELS, NODE_WIDTH, 1, 0, 0},
-            static_cast<float *>(e.g_scalar), w.scalar_w, static_cast<float *>(e.work_b), 1));
-        rms_norm_sh_backward(stream, owned, w.norm_2_w, e.layer[size_t(layer)].x_mid, e.work_b,
-                             e.g_x);
-    }
     /* Energies of the network, and g_x by what the last layer leaves. */
     void head() {
-        const auto &w = e.weights;
-        const float *x = e.layer[size_t(e.a->layers)].x;
-        const product square = {owned, CHANNELS, CHANNELS, CHANNELS, CHANNELS, 1, 0, 0};
-        product first = square;
-        first.lda = NODE_WIDTH;
-        rms_norm_sh_forward(stream, owned, w.norm_w, w.norm_b, nullptr, x, e.work_a);
-        check(product_nt(e.products, first, static_cast<float *>(e.work_a), w.head_w[0],
-                         static_cast<float *>(e.head[0])));
-        head_activate(stream, owned, w.head_b[0], e.head[0], e.head[2]);
-        check(product_nt(e.products, square, static_cast<float *>(e.head[2]), w.head_w[1],
-                         static_cast<float *>(e.head[1])));
-        head_activate(stream, owned, w.head_b[1], e.head[1], e.head[2]);
-        head_energy(stream, owned, w.head_w[2], w.head_b[2], e.head[2], e.energy);
+        energy_head(stream, owned, e.element, e.weights.head, e.gradient_scale,
+                    e.layer[size_t(e.a->layers)].x, e.energy, e.g_x);
         sum_energies(stream, owned, e.element, e.energy, e.setup.task->rmsd, e.reference,
                      e.atom_energy, e.partial, &static_cast<step_report *>(e.report)->energy);
-
-        head_seed(stream, owned, e.element, w.head_w[2], w.head_b[1], e.head[1], e.gradient_scale,
-                  e.head[2]);
-        check(product_nn(e.products, square, static_cast<float *>(e.head[2]), w.head_w[1],
-                         static_cast<float *>(e.head[1])));
-        head_activate_backward(stream, owned, w.head_b[0], e.head[0], e.head[1]);
-        check(product_nn(e.products, square, static_cast<float *>(e.head[1]), w.head_w[0],
-                         static_cast<float *>(e.head[2])));
-        spread_scalars(stream, owned, e.head[2], e.work_a);
-        cudaMemsetAsync(e.g_x, 0, size_t(owned) * NODE_WIDTH * sizeof(float), stream);
-        rms_norm_sh_backward(stream, owned, w.norm_w, x, e.work_a, e.g_x);
     }
 
     /* ---- other ranks ---- */
@@ -192,14 +126,20 @@ template <typename S> struct step {
         const double target[2] = {double(e.setup.charge), double(e.setup.spin - 1)};
         for (int k = 0; k < 2; k++) {
             int set = backward ? 1 - k : k, end = channel[set][1];
+            double sum = backward ? 0 : target[set];
+            if (!e.setup.exchange && balance_channels_alone_pays(owned)) {
+                balance_channels_alone(stream, owned, e.element, channel[set][0], end, sum,
+                                       e.system_atoms, x);
+                continue;
+            }
             for (int from = channel[set][0]; from < end; from += 64) {
                 int to = min(end, from + 64);
                 balance_channels_sum(stream, owned, e.element, from, to, x, e.partial,
                                      e.balance_sum);
                 umas_status status = sum_over_ranks(to - from, error);
                 if (status != UMAS_OK) return status;
-                balance_channels_shift(stream, owned, e.element, from, to, e.balance_sum,
-                                       backward ? 0 : target[set], e.system_atoms, x);
+                balance_channels_shift(stream, owned, e.element, from, to, e.balance_sum, sum,
+                                       e.system_atoms, x);
             }
         }
         return UMAS_OK;
@@ -241,7 +181,7 @@ template <typename S> struct step {
             umas_status status = exchange_rows(f.h, false, error);
             if (status != UMAS_OK) return status;
             edges_forward(i);
-            nodes_forward(i);
+            atomwise_forward(stream, owned, w.atomwise, f.x_mid, e.layer[size_t(i) + 1].x);
             status = balance(e.layer[size_t(i) + 1].x, false, error);
             if (status != UMAS_OK) return status;
         }
@@ -254,7 +194,8 @@ template <typename S> struct step {
         for (int i = e.a->layers - 1; i >= 0; i--) {
             umas_status status = balance(e.g_x, true, error);
             if (status != UMAS_OK) return status;
-            nodes_backward(i);
+            atomwise_backward(stream, owned, e.weights.block[size_t(i)].atomwise,
+                              e.layer[size_t(i)].x_mid, e.g_x);
             if (e.plan.chunks() == 0)
                 cudaMemsetAsync(e.g_h, 0, size_t(nodes) * NODE_WIDTH * sizeof(float), stream);
             for (int chunk = 0; chunk < e.plan.chunks(); chunk++) chunk_backward(i, chunk);

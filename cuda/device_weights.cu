@@ -2,6 +2,8 @@
 
 #include <type_traits>
 
+#include "weight_fragments.cuh"
+
 namespace {
 
 /* Gathers the image of one allocation on the host, and hands out its device addresses. */
@@ -95,6 +97,43 @@ template <typename S> device_so2<S> pack_so2(packer &p, int mmax, const so2_weig
     return d;
 }
 
+const float4 *pack_fragments(packer &p, int matrices, bool transposed, const float *w) {
+    float *to = p.room<float>(size_t(matrices) * CHANNELS * CHANNELS);
+    weight_fragments(matrices, transposed, w, to);
+    return reinterpret_cast<const float4 *>(p.address(to));
+}
+
+atomwise_weights pack_atomwise(packer &p, const block_weights &b) {
+    const size_t C = CHANNELS;
+    atomwise_weights d = {};
+    d.norm_w = p.add<float>(3 * C, b.norm_2_w);
+    d.norm_b = p.add<float>(C, b.norm_2_b);
+    d.scalar_b = p.add<float>(2 * C, b.scalar_b);
+    d.linear_1_b = p.add<float>(C, b.linear_1_b);
+    d.linear_2_b = p.add<float>(C, b.linear_2_b);
+    d.scalar = pack_fragments(p, 2, false, b.scalar_w);
+    d.linear_1 = pack_fragments(p, 3, false, b.linear_1_w);
+    d.linear_2 = pack_fragments(p, 3, false, b.linear_2_w);
+    d.scalar_t = pack_fragments(p, 2, true, b.scalar_w);
+    d.linear_1_t = pack_fragments(p, 3, true, b.linear_1_w);
+    d.linear_2_t = pack_fragments(p, 3, true, b.linear_2_w);
+    return d;
+}
+
+head_weights pack_head(packer &p, const dense_weights &host) {
+    const size_t C = CHANNELS, out[3] = {C, C, 1};
+    head_weights d = {};
+    d.norm_w = p.add<float>(3 * C, host.norm_w);
+    d.norm_b = p.add<float>(C, host.norm_b);
+    for (int i = 0; i < 3; i++) d.b[i] = p.add<float>(out[i], host.head_b[i]);
+    for (int i = 0; i < 2; i++) {
+        d.linear[i] = pack_fragments(p, 1, false, host.head_w[i]);
+        d.linear_t[i] = pack_fragments(p, 1, true, host.head_w[i]);
+    }
+    d.last = p.add<float>(C, host.head_w[2]);
+    return d;
+}
+
 template <typename S>
 device_block<S> pack_block(packer &p, const umas_architecture &a, const block_weights &b) {
     const size_t C = CHANNELS;
@@ -106,14 +145,7 @@ device_block<S> pack_block(packer &p, const umas_architecture &a, const block_we
     d.radial_outputs = b.radial.outputs;
     d.conv_1 = pack_so2<S>(p, a.mmax, b.conv_1);
     d.conv_2 = pack_so2<S>(p, a.mmax, b.conv_2);
-    d.norm_2_w = p.add<float>(3 * C, b.norm_2_w);
-    d.norm_2_b = p.add<float>(C, b.norm_2_b);
-    d.scalar_w = p.add<float>(2 * C * C, b.scalar_w);
-    d.scalar_b = p.add<float>(2 * C, b.scalar_b);
-    d.linear_1_w = p.add<float>(3 * C * C, b.linear_1_w);
-    d.linear_1_b = p.add<float>(C, b.linear_1_b);
-    d.linear_2_w = p.add<float>(3 * C * C, b.linear_2_w);
-    d.linear_2_b = p.add<float>(C, b.linear_2_b);
+    d.atomwise = pack_atomwise(p, b);
     return d;
 }
 
@@ -125,13 +157,7 @@ template <typename S> void pack(packer &p, const dense_weights *host, device_wei
     d.edge_degree = pack_radial(p, a, host->edge_degree);
     d.block.clear();
     for (int i = 0; i < a.layers; i++) d.block.push_back(pack_block<S>(p, a, host->blocks[i]));
-    d.norm_w = p.add<float>(3 * C, host->norm_w);
-    d.norm_b = p.add<float>(C, host->norm_b);
-    const size_t in[3] = {C, C, C}, out[3] = {C, C, 1};
-    for (int i = 0; i < 3; i++) {
-        d.head_w[i] = p.add<float>(out[i] * in[i], host->head_w[i]);
-        d.head_b[i] = p.add<float>(out[i], host->head_b[i]);
-    }
+    d.head = pack_head(p, *host);
 }
 
 } // namespace

@@ -6,6 +6,7 @@
 
 #include "core_c.h"
 #include "device_buffer.cuh"
+#include "node_stages.cuh"
 #include "radial_table.cuh"
 
 /* An SO(2) convolution: one product for each m.  For m > 0 the complex product is a real one of
@@ -26,13 +27,13 @@ template <typename S> struct device_block {
     const S *radial_w; /* [outputs][HIDDEN_WIDTH], the bias behind the channels */
     int radial_outputs;
     device_so2<S> conv_1, conv_2;
-    const float *norm_2_w, *norm_2_b, *scalar_w, *scalar_b, *linear_1_w, *linear_1_b, *linear_2_w,
-        *linear_2_b;
+    atomwise_weights atomwise;
     radial_mlp radial;
 };
 
 template <typename S> struct device_weights {
-    const float *csd, *sphere, *norm_w, *norm_b, *head_w[3], *head_b[3];
+    const float *csd, *sphere;
+    head_weights head;
     radial_mlp edge_degree;
     std::vector<device_block<S>> block;
     device_buffer<char> memory;

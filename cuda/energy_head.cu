@@ -1,49 +1,104 @@
-/* The energy head between its products, and the sum of energies.  A block a node, a thread a
- * channel, where nothing else is said. */
+/* The energy head, forward and backward at once, eight nodes a block; and the sum of energies. */
 #include "device.cuh"
 #include "node_stages.cuh"
 #include "ordered_sum.cuh"
+#include "rms_norm.cuh"
+#include "tensor_product.cuh"
 
-static __global__ void __launch_bounds__(CHANNELS)
-    activate(const float *__restrict__ b, const float *__restrict__ linear,
-             float *__restrict__ hidden) {
-    size_t at = (size_t)blockIdx.x * CHANNELS + threadIdx.x;
-    hidden[at] = silu(linear[at] + b[threadIdx.x]);
+constexpr int HEAD_THREADS = PRODUCT_WARPS * 32;
+
+/* Warp n leaves node n's normalised scalars in the tile. */
+static __device__ __forceinline__ norm_moments norm_scalars(const head_weights &w, const float *x,
+                                                            int warp, int lane, float4 *tile) {
+    float v[9][NORM_WIDTH];
+    norm_moments m = load_centred(x, lane, v);
+    normalise_row(w.norm_w, w.norm_b, m.inverse, lane, v[0]);
+    set_pair(tile, warp, 2 * lane, v[0][0], v[0][1]);
+    set_pair(tile, warp, CHANNELS / 2 + 2 * lane, v[0][2], v[0][3]);
+    return m;
 }
 
-/* A warp a node. */
-static __global__ void __launch_bounds__(32)
-    energies(const float *__restrict__ w, const float *__restrict__ b,
-             const float *__restrict__ hidden, float *__restrict__ energy) {
-    const float *row = hidden + (size_t)blockIdx.x * CHANNELS;
-    float sum = 0;
+/* The tile's contents change between two products. */
+static __device__ __forceinline__ void replace_tile(float4 *tile, fragment f, const float *v) {
+    __syncthreads();
+    set_fragment(tile, f, v);
+    __syncthreads();
+}
+
+/* g [4]: by the normalised scalars, in fragments -> g_x of all rows */
+static __device__ __forceinline__ void norm_backward(const head_weights &w, fragment f, int warp,
+                                                     int lane, int first, int count, const float *x,
+                                                     const norm_moments *moments, float2 *part,
+                                                     float *g, float *g_x) {
+    float centred[4];
+    float2 sum[2] = {{0, 0}, {0, 0}};
 #pragma unroll
-    for (int c = threadIdx.x; c < CHANNELS; c += 32) sum += w[c] * row[c];
-    sum = warp_sum(sum);
-    if (threadIdx.x == 0) energy[blockIdx.x] = sum + b[0];
-}
-
-static __global__ void __launch_bounds__(CHANNELS)
-    seed(const int *__restrict__ element, const float *__restrict__ w, const float *__restrict__ b,
-         const float *__restrict__ linear, float scale, float *__restrict__ g) {
-    size_t at = (size_t)blockIdx.x * CHANNELS + threadIdx.x;
-    float slope = scale * w[threadIdx.x] * silu_slope(linear[at] + b[threadIdx.x]);
-    g[at] = element[blockIdx.x] ? slope : 0.0f;
-}
-
-static __global__ void __launch_bounds__(CHANNELS)
-    activate_backward(const float *__restrict__ b, const float *__restrict__ linear,
-                      float *__restrict__ g) {
-    size_t at = (size_t)blockIdx.x * CHANNELS + threadIdx.x;
-    g[at] *= silu_slope(linear[at] + b[threadIdx.x]);
-}
-
-static __global__ void __launch_bounds__(CHANNELS)
-    spread(const float *__restrict__ row, float *__restrict__ x) {
-    size_t at = (size_t)blockIdx.x * NODE_WIDTH + threadIdx.x;
-    x[at] = row[(size_t)blockIdx.x * CHANNELS + threadIdx.x];
+    for (int i = 0; i < 4; i++) {
+        size_t node = min(first + f.node(i), count - 1);
+        centred[i] = x[node * NODE_WIDTH + f.channel(i)] - moments[f.node(i)].mean;
+        g[i] *= w.norm_w[f.channel(i)];
+        sum[i % 2].x += g[i] * centred[i];
+        sum[i % 2].y += g[i];
+    }
+    sum_over_block<PRODUCT_WARPS>(sum, part, warp, lane);
 #pragma unroll
-    for (int k = 1; k < 9; k++) x[at + k * CHANNELS] = 0.0f;
+    for (int i = 0; i < 4; i++) {
+        if (first + f.node(i) >= count) continue;
+        size_t at = (size_t)(first + f.node(i)) * NODE_WIDTH + f.channel(i);
+        float inverse = moments[f.node(i)].inverse;
+        float along = sum[i % 2].x * (inverse * inverse / CHANNELS);
+        g_x[at] = inverse * (g[i] - sum[i % 2].y / CHANNELS - balance(0) * along * centred[i]);
+#pragma unroll
+        for (int k = 1; k < 9; k++)
+            g_x[at + k * CHANNELS] = -inverse * balance(k) * along * x[at + k * CHANNELS];
+    }
+}
+
+static __global__ void __launch_bounds__(HEAD_THREADS)
+    head_kernel(int count, const int *__restrict__ element, head_weights w, float scale,
+                const float *__restrict__ x, float *__restrict__ energy, float *__restrict__ g_x) {
+    __shared__ float4 tile[TILE];
+    __shared__ norm_moments moments[TILE_NODES];
+    __shared__ float2 part[PRODUCT_WARPS * TILE_NODES];
+    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, first = blockIdx.x * TILE_NODES;
+    const fragment f(warp, lane);
+    weight_reader weights(w.linear[0], warp, lane);
+    norm_moments m =
+        norm_scalars(w, x + (size_t)min(first + warp, count - 1) * NODE_WIDTH, warp, lane, tile);
+    if (lane == 0) moments[warp] = m;
+    __syncthreads();
+
+    float in_0[1][4] = {}, in_1[1][4] = {}, out[4];
+    weights.multiply<1>(tile, in_0, w.linear[1]);
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        in_0[0][i] += w.b[0][f.channel(i)];
+        out[i] = silu(in_0[0][i]);
+    }
+    replace_tile(tile, f, out);
+    weights.multiply<1>(tile, in_1, w.linear_t[1]);
+    float2 sum[2] = {{0, 0}, {0, 0}};
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        int c = f.channel(i), z = element[min(first + f.node(i), count - 1)];
+        in_1[0][i] += w.b[1][c];
+        sum[i % 2].x += w.last[c] * silu(in_1[0][i]);
+        out[i] = z ? scale * w.last[c] * silu_slope(in_1[0][i]) : 0.0f;
+    }
+    sum_over_block<PRODUCT_WARPS>(sum, part, warp, lane);
+    if (threadIdx.x < 4)
+#pragma unroll
+        for (int i = 0; i < 2; i++)
+            if (first + f.node(i) < count) energy[first + f.node(i)] = sum[i].x + w.b[2][0];
+
+    float g_1[1][4] = {}, g_0[1][4] = {};
+    replace_tile(tile, f, out);
+    weights.multiply<1>(tile, g_1, w.linear_t[0]);
+#pragma unroll
+    for (int i = 0; i < 4; i++) g_1[0][i] *= silu_slope(in_0[0][i]);
+    replace_tile(tile, f, g_1[0]);
+    weights.multiply<1>(tile, g_0, w.linear_t[0]);
+    norm_backward(w, f, warp, lane, first, count, x, moments, part, g_0[0], g_x);
 }
 
 /* An atom's energy, eV, kept in atom_energy. */
@@ -61,28 +116,11 @@ struct energy_of_atom {
     }
 };
 
-void head_activate(cudaStream_t stream, int count, const float *b, const float *linear,
-                   float *hidden) {
-    if (count > 0) activate<<<count, CHANNELS, 0, stream>>>(b, linear, hidden);
-}
-
-void head_energy(cudaStream_t stream, int count, const float *w, const float *b,
-                 const float *hidden, float *energy) {
-    if (count > 0) energies<<<count, 32, 0, stream>>>(w, b, hidden, energy);
-}
-
-void head_seed(cudaStream_t stream, int count, const int *element, const float *w, const float *b,
-               const float *linear, float scale, float *g) {
-    if (count > 0) seed<<<count, CHANNELS, 0, stream>>>(element, w, b, linear, scale, g);
-}
-
-void head_activate_backward(cudaStream_t stream, int count, const float *b, const float *linear,
-                            float *g) {
-    if (count > 0) activate_backward<<<count, CHANNELS, 0, stream>>>(b, linear, g);
-}
-
-void spread_scalars(cudaStream_t stream, int count, const float *row, float *x) {
-    if (count > 0) spread<<<count, CHANNELS, 0, stream>>>(row, x);
+void energy_head(cudaStream_t stream, int count, const int *element, const head_weights &w,
+                 float scale, const float *x, float *energy, float *g_x) {
+    if (count > 0)
+        head_kernel<<<(count - 1) / TILE_NODES + 1, HEAD_THREADS, 0, stream>>>(
+            count, element, w, scale, x, energy, g_x);
 }
 
 int energy_partials(int owned) { return sum_blocks(owned); }

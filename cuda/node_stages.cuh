@@ -18,17 +18,20 @@ void rms_norm_sh_backward(cudaStream_t stream, int count, const float *w, const 
 /* x [count][9][C]: row 0 = sphere [element], the others 0; element 0: all 0 */
 void embed_nodes(cudaStream_t stream, int count, const int *element, const float *sphere, float *x);
 
-/* Gate of the atom-wise part.  linear [count][9][C] without its bias b [C] (l = 0);
- * scalar [count][2 C] without its bias sb [2 C], before its silu; out [count][9][C]. */
-void atomwise_gate_forward(cudaStream_t stream, int count, const float *b, const float *sb,
-                           const float *linear, const float *scalar, float *out);
-/* g_linear [count][9][C], g_scalar [count][2 C] (by scalar, silu included); may alias g_out. */
-void atomwise_gate_backward(cudaStream_t stream, int count, const float *b, const float *sb,
-                            const float *linear, const float *scalar, const float *g_out,
-                            float *g_linear, float *g_scalar);
-/* y [count][9][C] = x + linear, plus b [C] on l = 0 */
-void add_residual(cudaStream_t stream, int count, const float *b, const float *x,
-                  const float *linear, float *y);
+/* Weights of an atom-wise part.  Matrices [C][C] in the order of weight_fragments, one behind the
+ * other: those of the scalars by the degree they open, the others by degree; _t: their transposes. */
+struct atomwise_weights {
+    const float *norm_w, *norm_b;                    /* [3][C], [C] */
+    const float *scalar_b, *linear_1_b, *linear_2_b; /* [2][C], [C], [C] */
+    const float4 *scalar, *linear_1, *linear_2;      /* 2, 3, 3 matrices */
+    const float4 *scalar_t, *linear_1_t, *linear_2_t;
+};
+/* x_mid [count][9][C] -> x_next [count][9][C] = x_mid + atom-wise part of norm_2 of x_mid */
+void atomwise_forward(cudaStream_t stream, int count, const atomwise_weights &w, const float *x_mid,
+                      float *x_next);
+/* g_x [count][9][C]: by x_next on entry, by x_mid on return */
+void atomwise_backward(cudaStream_t stream, int count, const atomwise_weights &w,
+                       const float *x_mid, float *g_x);
 
 /* Sum of scalar channels [first, end) over atoms with element != 0, in double and in a fixed order:
  * sum [end - first] in device memory.  At most 64 channels.
@@ -40,21 +43,22 @@ void balance_channels_sum(cudaStream_t stream, int owned, const int *element, in
 void balance_channels_shift(cudaStream_t stream, int owned, const int *element, int first, int end,
                             const double *sum, double target, double atoms, float *x);
 
-/* Energy head between its products: hidden = silu(linear + b), [count][C] each */
-void head_activate(cudaStream_t stream, int count, const float *b, const float *linear,
-                   float *hidden);
-/* energy [count] = w . hidden + b, network units */
-void head_energy(cudaStream_t stream, int count, const float *w, const float *b,
-                 const float *hidden, float *energy);
-/* g [count][C] = scale * w * silu'(linear + b): gradient by `linear` of scale * energy, where
- * element != 0, else 0 */
-void head_seed(cudaStream_t stream, int count, const int *element, const float *w, const float *b,
-               const float *linear, float scale, float *g);
-/* g *= silu'(linear + b), [count][C] */
-void head_activate_backward(cudaStream_t stream, int count, const float *b, const float *linear,
-                            float *g);
-/* x [count][9][C]: row 0 = row [count][C], the others 0 */
-void spread_scalars(cudaStream_t stream, int count, const float *row, float *x);
+/* Both for all atoms at once, where no other rank takes part: one kernel, for as many atoms as
+ * balance_channels_alone_pays says. */
+bool balance_channels_alone_pays(int owned);
+void balance_channels_alone(cudaStream_t stream, int owned, const int *element, int first, int end,
+                            double target, double atoms, float *x);
+
+/* Weights of the final norm and the energy head; matrices [C][C] in the order of weight_fragments. */
+struct head_weights {
+    const float *norm_w, *norm_b;          /* [3][C], [C] */
+    const float4 *linear[2], *linear_t[2]; /* a matrix each, and its transpose */
+    const float *b[3], *last;              /* [C], [C], [1]; [C] */
+};
+/* x [count][9][C] -> energy [count], network units, and g_x [count][9][C]: gradient of
+ * scale * energy by x where element != 0, else 0 */
+void energy_head(cudaStream_t stream, int count, const int *element, const head_weights &w,
+                 float scale, const float *x, float *energy, float *g_x);
 
 /* Energies of owned atoms, rmsd * network + reference [element] (double, eV), 0 for element 0;
  * their sum in a fixed order in total [1].  partial: energy_partials(owned) doubles.

@@ -10,12 +10,11 @@
 
 #include "core_c.h"
 
-/* cublasGemmStridedBatchedEx as the library exports it; the header overloads the name in C++. */
+/* cublasGemmEx as the library exports it; the header overloads the name in C++. */
 using gemm_function = cublasStatus_t (*)(cublasHandle_t, cublasOperation_t, cublasOperation_t, int,
                                          int, int, const void *, const void *, cudaDataType, int,
-                                         long long, const void *, cudaDataType, int, long long,
-                                         const void *, void *, cudaDataType, int, long long, int,
-                                         cublasComputeType_t, cublasGemmAlgo_t);
+                                         const void *, cudaDataType, int, const void *, void *,
+                                         cudaDataType, int, cublasComputeType_t, cublasGemmAlgo_t);
 
 struct product_library {
     void *file;
@@ -50,7 +49,7 @@ bool load(product_library *l) {
            find(l->file, "cublasDestroy_v2", l->destroy) &&
            find(l->file, "cublasSetStream_v2", l->set_stream) &&
            find(l->file, "cublasSetWorkspace_v2", l->set_workspace) &&
-           find(l->file, "cublasGemmStridedBatchedEx", l->gemm);
+           find(l->file, "cublasGemmEx", l->gemm);
 }
 
 template <typename S> constexpr cudaDataType type_of() {
@@ -90,33 +89,26 @@ void products_close(product_library *library) {
 }
 
 /* cuBLAS is column-major: row-major c = a w^T is its c^T = w a^T. */
-template <typename S, typename T>
-bool product_nt(product_library *library, const product &p, const S *a, const S *w, T *c,
-                float beta) {
+template <typename S>
+bool product_nt(product_library *library, const product &p, const S *a, const S *w, S *c) {
     if (p.rows == 0) return true;
-    const float one = 1;
+    const float one = 1, zero = 0;
     return library->gemm(library->handle, CUBLAS_OP_T, CUBLAS_OP_N, p.n, p.rows, p.k, &one, w,
-                         type_of<S>(), p.k, 0, a, type_of<S>(), p.lda, p.stride_a, &beta, c,
-                         type_of<T>(), p.ldc, p.stride_c, p.batch, CUBLAS_COMPUTE_32F,
-                         CUBLAS_GEMM_DEFAULT) == CUBLAS_STATUS_SUCCESS;
+                         type_of<S>(), p.k, a, type_of<S>(), p.lda, &zero, c, type_of<S>(), p.ldc,
+                         CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT) == CUBLAS_STATUS_SUCCESS;
 }
 
-template <typename S, typename T>
-bool product_nn(product_library *library, const product &p, const S *a, const S *w, T *c,
-                float beta) {
+template <typename S>
+bool product_nn(product_library *library, const product &p, const S *a, const S *w, S *c) {
     if (p.rows == 0) return true;
-    const float one = 1;
+    const float one = 1, zero = 0;
     return library->gemm(library->handle, CUBLAS_OP_N, CUBLAS_OP_N, p.k, p.rows, p.n, &one, w,
-                         type_of<S>(), p.k, 0, a, type_of<S>(), p.lda, p.stride_a, &beta, c,
-                         type_of<T>(), p.ldc, p.stride_c, p.batch, CUBLAS_COMPUTE_32F,
-                         CUBLAS_GEMM_DEFAULT) == CUBLAS_STATUS_SUCCESS;
+                         type_of<S>(), p.k, a, type_of<S>(), p.lda, &zero, c, type_of<S>(), p.ldc,
+                         CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT) == CUBLAS_STATUS_SUCCESS;
 }
 
-#define INSTANTIATE(S, T)                                                                         \
-    template bool product_nt<S, T>(product_library *, const product &, const S *, const S *, T *, \
-                                   float);                                                        \
-    template bool product_nn<S, T>(product_library *, const product &, const S *, const S *, T *, \
-                                   float);
-INSTANTIATE(__half, __half)
-INSTANTIATE(__half, float)
-INSTANTIATE(float, float)
+#define INSTANTIATE(S)                                                                          \
+    template bool product_nt<S>(product_library *, const product &, const S *, const S *, S *); \
+    template bool product_nn<S>(product_library *, const product &, const S *, const S *, S *);
+INSTANTIATE(__half)
+INSTANTIATE(float)

@@ -12,22 +12,17 @@ struct product_library;
 umas_status products_open(cudaStream_t stream, product_library **library, umas_error *error);
 void products_close(product_library *library);
 
-/* Products of row-major matrices with fp32 sums.  `batch` of them, whose operands a and c lie
- * stride_a and stride_c apart and share w. */
+/* Products of row-major matrices with fp32 sums; lda, ldc: numbers from a row to the next. */
 struct product {
     int rows, n, k;
     int lda, ldc;
-    int batch;
-    int stride_a, stride_c;
 };
 
-/* c [rows][n] = a [rows][k] w [n][k]^T + beta c */
-template <typename S, typename T>
-bool product_nt(product_library *library, const product &p, const S *a, const S *w, T *c,
-                float beta = 0);
-/* c [rows][k] = a [rows][n] w [n][k] + beta c: the input gradient of the product above */
-template <typename S, typename T>
-bool product_nn(product_library *library, const product &p, const S *a, const S *w, T *c,
-                float beta = 0);
+/* c [rows][n] = a [rows][k] w [n][k]^T */
+template <typename S>
+bool product_nt(product_library *library, const product &p, const S *a, const S *w, S *c);
+/* c [rows][k] = a [rows][n] w [n][k]: the input gradient of the product above */
+template <typename S>
+bool product_nn(product_library *library, const product &p, const S *a, const S *w, S *c);
 
 #endif

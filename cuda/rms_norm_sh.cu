@@ -1,18 +1,12 @@
 #include "device.cuh"
 #include "node_stages.cuh"
+#include "rms_norm.cuh"
 
 /* A warp a node, four channels of all nine rows a lane: a node is read once, and nothing waits at
  * a barrier. */
 constexpr int LANES = 32;
-constexpr int WIDTH = CHANNELS / LANES;
+constexpr int WIDTH = NORM_WIDTH;
 static_assert(WIDTH == 4, "a lane's channels of a row are one 16-byte load");
-
-constexpr float NORM_EPSILON = 1e-5f;
-
-/* Degree of an l-major row, and the weight that balances degrees in the mean square:
- * 1 / (3 (2 l + 1)). */
-static __device__ constexpr int degree(int row) { return row == 0 ? 0 : row < 4 ? 1 : 2; }
-static __device__ constexpr float balance(int row) { return 1.0f / (3 * (2 * degree(row) + 1)); }
 
 static __device__ __forceinline__ void load_four(const float *p, float (&v)[WIDTH]) {
     float4 four = *reinterpret_cast<const float4 *>(p);
@@ -32,21 +26,6 @@ static __device__ __forceinline__ void load_rows(const float *p, float (&v)[ROWS
     for (int k = 0; k < ROWS; k++) load_four(p + k * CHANNELS, v[k]);
 }
 
-/* Takes the mean from the l = 0 channels; returns 1 / rms of what is left. */
-static __device__ __forceinline__ float normalise(float (&x)[9][WIDTH]) {
-    float mean = warp_sum((x[0][0] + x[0][1]) + (x[0][2] + x[0][3])) / CHANNELS, squares = 0;
-#pragma unroll
-    for (int i = 0; i < WIDTH; i++) x[0][i] -= mean;
-#pragma unroll
-    for (int k = 0; k < 9; k++) {
-        float row = 0;
-#pragma unroll
-        for (int i = 0; i < WIDTH; i++) row += x[k][i] * x[k][i];
-        squares += balance(k) * row;
-    }
-    return 1.0f / sqrtf(warp_sum(squares) / CHANNELS + NORM_EPSILON);
-}
-
 static __global__ void __launch_bounds__(LANES)
     norm_forward(const float *__restrict__ w, const float *__restrict__ b,
                  const float *__restrict__ shift, const float *__restrict__ x,
@@ -57,7 +36,7 @@ static __global__ void __launch_bounds__(LANES)
     load_rows(w + WIDTH * threadIdx.x, scale);
     load_four(b + WIDTH * threadIdx.x, offset);
     if (shift) load_four(shift + WIDTH * threadIdx.x, more);
-    float inverse = normalise(v);
+    float inverse = centre(v).inverse;
 #pragma unroll
     for (int k = 0; k < 9; k++) {
 #pragma unroll
@@ -78,7 +57,7 @@ static __global__ void __launch_bounds__(LANES)
     load_rows(g_y + at, g);
     load_rows(g_x + at, sum);
     load_rows(w + WIDTH * threadIdx.x, scale);
-    float inverse = normalise(v);
+    float inverse = centre(v).inverse;
 #pragma unroll
     for (int k = 0; k < 9; k++) {
 #pragma unroll
