@@ -2,6 +2,7 @@
  * chunks of edges and of nodes.  Every sum runs in the order of atoms and edges, so that results
  * are the same bits for any number of threads. */
 #include <omp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -359,6 +360,15 @@ static umas_status merge(void *self, const int64_t *counts, umas_error *error) {
                          engine->setup.spin, counts, engine->weights, error);
 }
 
+static void describe(const void *self, char *text, size_t size) {
+    const cpu_engine *engine = self;
+    const workspace *ws = &engine->ws;
+    (void)snprintf(text, size,
+                   "CPU: %lld edges in %d chunks, %d threads, %d MiB of activations kept",
+                   (long long)ws->edges.count, ws->chunks, omp_get_max_threads(),
+                   (int)(ws->kept_capacity * sizeof(real) >> 20));
+}
+
 static void destroy(void *self) {
     cpu_engine *engine = self;
     workspace_free(&engine->ws, engine->a);
@@ -369,7 +379,7 @@ static void destroy(void *self) {
 umas_status PRECISE(umas_cpu_engine_create)(const umas_engine_setup *setup, void **self,
                                             const umas_engine_operations **operations,
                                             umas_error *error) {
-    static const umas_engine_operations cpu_operations = {merge, evaluate, destroy};
+    static const umas_engine_operations cpu_operations = {merge, evaluate, describe, destroy};
     cpu_engine *engine = calloc(1, sizeof *engine);
     if (engine) {
         engine->setup = *setup;

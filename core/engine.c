@@ -97,6 +97,10 @@ void umas_engine_destroy(umas_engine *engine) {
     free(engine);
 }
 
+void umas_engine_describe(const umas_engine *engine, char *text, size_t size) {
+    engine->operations->describe(engine->backend, text, size);
+}
+
 static int64_t common_divisor(int64_t a, int64_t b) {
     while (b) {
         int64_t rest = a % b;

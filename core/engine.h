@@ -18,6 +18,8 @@ typedef struct umas_engine_operations {
     /* system_atoms: of all ranks, at least 1 */
     umas_status (*evaluate)(void *self, const umas_atoms *atoms, int64_t system_atoms,
                             umas_result *result, umas_error *error);
+    /* one line without a newline: where it runs and how, after an evaluation */
+    void (*describe)(const void *self, char *text, size_t size);
     void (*destroy)(void *self);
 } umas_engine_operations;
 

@@ -160,6 +160,9 @@ umas_status umas_engine_create(const umas_model *model, const umas_engine_option
                                umas_engine **engine, umas_error *error);
 void umas_engine_destroy(umas_engine *engine); /* NULL is allowed */
 
+/* One line for a log: where the engine runs and how it cut the last evaluation, memory included. */
+void umas_engine_describe(const umas_engine *engine, char *text, size_t size);
+
 /* Tell the number of atoms of every element in the whole system, all ranks together.
  * counts [UMAS_ELEMENTS], counts[0] ignored.  Merges the experts when the reduced composition
  * changed.  Status: ARGUMENT (element not in the model), MEMORY, DEVICE. */

@@ -18,7 +18,7 @@ using namespace LAMMPS_NS;
 PairUMAS::PairUMAS(LAMMPS *lammps, umas_backend backend_in) :
     Pair(lammps), backend(backend_in), name(backend_in == UMAS_CPU ? "umas" : "umas/gpu"), chosen{},
     model(nullptr), engine(nullptr), exchange(lammps, this), energy_unit(1.0), composition{},
-    participants(0), build(-1), nodes(0)
+    participants(0), build(-1), described(false), nodes(0)
 {
   single_enable = 0;
   restartinfo = 1;
@@ -140,18 +140,27 @@ void PairUMAS::map_types(char **symbol)
       setflag[i][j] = !hybrid || (number_of_type[i] && number_of_type[j]);
 }
 
-// Automatic: the ranks of a node take its GPUs in turn.  Collective.
+// Automatic: the ranks of a node take its GPUs in turn. Ranks that share one share its memory.
+// Collective.
 
-int PairUMAS::choose_device() const
+void PairUMAS::choose_device(int &device, double &memory_fraction) const
 {
-  if (backend != UMAS_CUDA || chosen.device >= 0) return chosen.device;
+  device = chosen.device;
+  memory_fraction = chosen.memory_fraction;
+  if (backend != UMAS_CUDA) return;
   MPI_Comm node;
-  int local_rank;
+  int local_rank, local_ranks;
   MPI_Comm_split_type(world, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
   MPI_Comm_rank(node, &local_rank);
+  MPI_Comm_size(node, &local_ranks);
   MPI_Comm_free(&node);
   const int devices = umas_device_count();
-  return devices > 0 ? local_rank % devices : -1;
+  int sharing = local_ranks;
+  if (device < 0 && devices > 0) {
+    device = local_rank % devices;
+    sharing = (local_ranks - device + devices - 1) / devices;
+  }
+  memory_fraction /= sharing;
 }
 
 void PairUMAS::create_engine()
@@ -170,8 +179,7 @@ void PairUMAS::create_engine()
   options.task = chosen.task;
   options.charge = chosen.charge;
   options.spin = chosen.spin;
-  options.device = choose_device();
-  options.memory_fraction = chosen.memory_fraction;
+  choose_device(options.device, options.memory_fraction);
   options.exchange = comm->nprocs > 1 ? &calls : nullptr;
 
   umas_error problem{};
@@ -180,6 +188,7 @@ void PairUMAS::create_engine()
   std::fill_n(composition, UMAS_ELEMENTS, 0);
   participants = 0;
   build = -1;
+  described = false;
 
   // buffers for the widest exchange: nine scalars a channel, or a ghost's rank and index
 
@@ -268,6 +277,12 @@ void PairUMAS::compute(int eflag, int vflag)
   umas_error problem{};
   const umas_status status = umas_engine_evaluate(engine, &atoms, &result, &problem);
   check(status, problem);
+  if (!described && comm->me == 0) {
+    char line[512];
+    umas_engine_describe(engine, line, sizeof(line));
+    utils::logmesg(lmp, fmt::format("pair {}: {}\n", name, line));
+  }
+  described = true;
   add_results(result);
 }
 

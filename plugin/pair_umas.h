@@ -49,7 +49,8 @@ class PairUMAS : public Pair {
   int64_t participants;                  // their sum
 
   // the system as umas_atoms wants it; all but the positions are kept while they do not change
-  bigint build;    // neighbor->ncalls when the list was copied
+  bigint build;      // neighbor->ncalls when the list was copied
+  bool described;    // the log says how the engine runs
   int nodes;
   std::vector<int> element;      // [nlocal + nghost]
   std::vector<int64_t> first;    // [nlocal + 1]
@@ -60,7 +61,7 @@ class PairUMAS : public Pair {
   void allocate();
   void open_model(const char *);
   void map_types(char **);
-  int choose_device() const;
+  void choose_device(int &device, double &memory_fraction) const;
   void create_engine();
   void print_summary();
 
