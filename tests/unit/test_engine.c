@@ -50,6 +50,23 @@ static void test_options(const umas_model *model) {
     umas_engine_destroy(NULL);
 }
 
+/* Only the CUDA engine times its stages. */
+static void test_profile(const umas_model *model) {
+    umas_engine *engine = create_engine(model, "omat", 0, 0, UMAS_DOUBLE);
+    umas_atoms atoms = {0};
+    umas_result result = {0};
+    umas_stage_time stage;
+    umas_device_rates rates;
+    umas_error error = {0};
+    int count = -1;
+    CHECK(umas_engine_profile(engine, &atoms, &result, &stage, 1, &count, &error) ==
+          UMAS_ERROR_UNSUPPORTED);
+    CHECK(count == 0 && strstr(error.message, "use the CUDA engine") != NULL);
+    CHECK(umas_engine_device_rates(engine, &rates, &error) == UMAS_ERROR_UNSUPPORTED);
+    CHECK(strstr(error.message, "use the CUDA engine") != NULL);
+    umas_engine_destroy(engine);
+}
+
 /* Every charge and spin that is allowed reads a row of its own. */
 static void test_charges(const umas_model *model, const structure *s) {
     const int charge[5] = {0, -100, 100, 0, 0}, spin[5] = {0, 0, 0, 1, 100};
@@ -85,8 +102,9 @@ static void test_composition(int counts_zero_row, const structure *s) {
     umas_model *model = open_random_model(&a, 31);
     umas_engine *engine = create_engine(model, "omat", 0, 0, UMAS_DOUBLE);
     umas_engine *fresh = create_engine(model, "omat", 0, 0, UMAS_DOUBLE);
-    int64_t counts[UMAS_ELEMENTS] = {7, 2, 4}, thrice[UMAS_ELEMENTS] = {0, 6, 12};
-    int64_t other[UMAS_ELEMENTS] = {0, 3, 4};
+    int64_t counts[UMAS_ELEMENTS] = {[0] = 7, [1] = 2, [2] = 4, [3] = 2, [5] = 6};
+    int64_t thrice[UMAS_ELEMENTS] = {[1] = 6, [2] = 12, [3] = 6, [5] = 18};
+    int64_t other[UMAS_ELEMENTS] = {[1] = 3, [2] = 4, [3] = 2, [5] = 6};
     const double first = energy_for(engine, s, counts), multiple = energy_for(engine, s, thrice);
     CHECK((first == multiple) == !counts_zero_row);
     CHECK(multiple == energy_for(fresh, s, thrice));
@@ -115,6 +133,10 @@ static void test_bad_composition(const umas_model *model, const structure *s) {
     CHECK(umas_engine_set_composition(engine, counts, &error) == UMAS_ERROR_ARGUMENT);
     CHECK(strstr(error.message, "Ne") != NULL && strstr(error.message, "9") != NULL);
     CHECK(umas_engine_evaluate(engine, &atoms, &r, &error) == UMAS_ERROR_ARGUMENT);
+    counts[10] = 0; /* and the structure has more than the one element left */
+    CHECK(umas_engine_set_composition(engine, counts, &error) == UMAS_OK);
+    CHECK(umas_engine_evaluate(engine, &atoms, &r, &error) == UMAS_ERROR_ARGUMENT);
+    CHECK(strstr(error.message, "composition") != NULL && error.row[0] >= 0);
     free(r.force);
     neighbours_free(&atoms);
     umas_engine_destroy(engine);
@@ -211,7 +233,8 @@ static void test_dense_model(const structure *s) {
     a.experts = a.routing_channels = 0;
     umas_model *model = open_random_model(&a, 32);
     umas_engine *engine = create_engine(model, "omat", 0, 0, UMAS_DOUBLE);
-    int64_t counts[UMAS_ELEMENTS] = {0, 1}, other[UMAS_ELEMENTS] = {0, 1, 6};
+    int64_t counts[UMAS_ELEMENTS] = {[1] = 1, [2] = 1, [3] = 1, [5] = 1};
+    int64_t other[UMAS_ELEMENTS] = {[1] = 1, [2] = 6, [3] = 1, [5] = 3};
     CHECK(energy_for(engine, s, counts) == energy_for(engine, s, other));
     test_null_atoms(model, s);
     umas_engine_destroy(engine);
@@ -316,7 +339,7 @@ static void test_overflow(const structure *s) {
     umas_engine *engine = create_engine(model, "omat", 0, 0, UMAS_SINGLE);
     umas_atoms atoms = neighbours_create(s, 6, 0);
     umas_result r = {.force = malloc((size_t)atoms.total * 3 * sizeof *r.force)};
-    const int64_t counts[UMAS_ELEMENTS] = {0, 1};
+    const int64_t counts[UMAS_ELEMENTS] = {[1] = 1, [2] = 1, [3] = 1, [5] = 1};
     CHECK(umas_engine_set_composition(engine, counts, &error) == UMAS_OK);
     CHECK(umas_engine_evaluate(engine, &atoms, &r, &error) == UMAS_ERROR_OVERFLOW);
     CHECK(strstr(error.message, "not finite") != NULL);
@@ -332,6 +355,7 @@ int main(void) {
     umas_model *balanced = open_random_model(&balanced_architecture, 42);
     structure crystal = random_crystal(6, 4), cluster = random_cluster(8, 5);
     test_options(plain);
+    test_profile(plain);
     test_charges(balanced, &cluster);
     test_composition(0, &cluster);
     test_composition(1, &cluster);

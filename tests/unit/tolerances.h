@@ -20,6 +20,9 @@
  * ten roundings of 6e-8 each, and 2 to 7 of them in the fast exponential. */
 #define TOLERANCE_STAGE 2e-6
 
+/* Its numbers where they are stored in 16 bits: half a unit in the last of 11 bits. */
+#define TOLERANCE_HALF 4.9e-4
+
 /* A sum in double in another order, for each number of size one, or relative: 1e-16 a rounding. */
 #define TOLERANCE_DOUBLE_SUM 1e-14
 
