@@ -379,7 +379,8 @@ static void destroy(void *self) {
 umas_status PRECISE(umas_cpu_engine_create)(const umas_engine_setup *setup, void **self,
                                             const umas_engine_operations **operations,
                                             umas_error *error) {
-    static const umas_engine_operations cpu_operations = {merge, evaluate, describe, destroy};
+    static const umas_engine_operations cpu_operations = {merge, evaluate, describe,
+                                                          NULL,  NULL,     destroy};
     cpu_engine *engine = calloc(1, sizeof *engine);
     if (engine) {
         engine->setup = *setup;

@@ -192,3 +192,24 @@ umas_status umas_engine_evaluate(umas_engine *engine, const umas_atoms *atoms, u
                                               error);
     return status == UMAS_OK ? check_finite(atoms, result, error) : status;
 }
+
+umas_status umas_engine_profile(umas_engine *engine, const umas_atoms *atoms, umas_result *result,
+                                umas_stage_time *stages, int capacity, int *count,
+                                umas_error *error) {
+    *count = 0;
+    if (!engine->operations->profile)
+        return umas_fail(error, UMAS_ERROR_UNSUPPORTED,
+                         "the CPU engine does not time its stages; use the CUDA engine");
+    umas_status status = umas_engine_evaluate(engine, atoms, result, error);
+    if (status != UMAS_OK || engine->system_atoms == 0) return status;
+    return engine->operations->profile(engine->backend, result->atom_virial != NULL, stages,
+                                       capacity, count, error);
+}
+
+umas_status umas_engine_device_rates(umas_engine *engine, umas_device_rates *rates,
+                                     umas_error *error) {
+    if (!engine->operations->device_rates)
+        return umas_fail(error, UMAS_ERROR_UNSUPPORTED,
+                         "the CPU engine does not measure its processor; use the CUDA engine");
+    return engine->operations->device_rates(engine->backend, rates, error);
+}

@@ -41,8 +41,13 @@ template <typename S> struct sizes {
     }
 };
 
+/* Candidates of all owned atoms; a rank without atoms may have no list at all. */
+size_t candidate_count(const umas_atoms *atoms) {
+    return atoms->owned > 0 ? size_t(atoms->first[atoms->owned]) : 0;
+}
+
 template <typename S> bool reserve_input(cuda_engine<S> &e, const umas_atoms *atoms) {
-    size_t total = size_t(atoms->total) + 1, pairs = size_t(atoms->first[atoms->owned]) + 1;
+    size_t total = size_t(atoms->total) + 1, pairs = candidate_count(atoms) + 1;
     return e.position.reserve(total * 3) && e.position_host.reserve(total * 3) &&
            e.element.reserve(total) && e.node.reserve(total) &&
            e.first.reserve(size_t(atoms->owned) + 1) && e.neighbour.reserve(pairs);
@@ -172,10 +177,12 @@ template <typename S> umas_status upload_list(cuda_engine<S> &e, const umas_atom
         node = identity.data();
     }
     cudaMemcpyAsync(e.node, node, total * sizeof(int), cudaMemcpyHostToDevice, e.stream);
-    cudaMemcpyAsync(e.first, atoms->first, (size_t(atoms->owned) + 1) * sizeof(int64_t),
-                    cudaMemcpyHostToDevice, e.stream);
-    cudaMemcpyAsync(e.neighbour, atoms->neighbour, size_t(atoms->first[atoms->owned]) * sizeof(int),
-                    cudaMemcpyHostToDevice, e.stream);
+    if (atoms->owned > 0) {
+        cudaMemcpyAsync(e.first, atoms->first, (size_t(atoms->owned) + 1) * sizeof(int64_t),
+                        cudaMemcpyHostToDevice, e.stream);
+        cudaMemcpyAsync(e.neighbour, atoms->neighbour, candidate_count(atoms) * sizeof(int),
+                        cudaMemcpyHostToDevice, e.stream);
+    }
     cudaStreamSynchronize(e.stream); /* `identity` ends here */
     return UMAS_OK;
 }
@@ -189,7 +196,7 @@ umas_status upload_positions(cuda_engine<S> &e, const umas_atoms *atoms, umas_er
                                   "atom position (%g, %g, %g) is not finite", r[0], r[1], r[2]);
     }
     size_t bytes = size_t(atoms->total) * 3 * sizeof(double);
-    std::memcpy(e.position_host, atoms->position, bytes);
+    if (bytes > 0) std::memcpy(e.position_host, atoms->position, bytes);
     cudaMemcpyAsync(e.position, e.position_host, bytes, cudaMemcpyHostToDevice, e.stream);
     return UMAS_OK;
 }
@@ -472,8 +479,8 @@ umas_status start(cuda_engine<S> &e, const umas_engine_setup *setup, int device,
 template <typename S>
 umas_status create(const umas_engine_setup *setup, int device, double memory_fraction, void **self,
                    const umas_engine_operations **operations, umas_error *error) {
-    static const umas_engine_operations cuda_operations = {merge<S>, evaluate<S>, describe<S>,
-                                                           destroy<S>};
+    static const umas_engine_operations cuda_operations = {
+        merge<S>, evaluate<S>, describe<S>, profile_step<S>, measure_rates<S>, destroy<S>};
     auto *e = new (std::nothrow) cuda_engine<S>();
     if (!e) return umas_fail(error, UMAS_ERROR_MEMORY, "no memory for an engine");
     umas_status status = start(*e, setup, device, memory_fraction, error);

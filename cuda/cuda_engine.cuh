@@ -12,6 +12,7 @@
 #include "edge_stages.cuh"
 #include "node_stages.cuh"
 #include "products.cuh"
+#include "stage_clock.cuh"
 
 /* What the memory was made for, and how the edges are cut. */
 struct step_plan {
@@ -83,6 +84,9 @@ template <typename S> struct cuda_engine {
     float gradient_scale = 1; /* gradients are this much larger than they are */
     double system_atoms = 0;
 
+    stage_clock *clock = nullptr; /* times the step that is queued; NULL: nothing does */
+    int timed_edges = 0;          /* of that step */
+
     ~cuda_engine();
 
     edge_list edges() const {
@@ -103,5 +107,12 @@ template <typename S> struct cuda_engine {
  * Status: EXCHANGE, DEVICE. */
 template <typename S>
 umas_status queue_step(cuda_engine<S> &e, bool atom_virial, umas_error *error);
+
+/* `profile` and `device_rates` of umas_engine_operations. */
+template <typename S>
+umas_status profile_step(void *self, int atom_virial, umas_stage_time *stages, int capacity,
+                         int *count, umas_error *error);
+template <typename S>
+umas_status measure_rates(void *self, umas_device_rates *rates, umas_error *error);
 
 #endif

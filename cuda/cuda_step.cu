@@ -1,5 +1,6 @@
 /* One evaluation on the GPU, stage by stage: the counterpart of core/cpu_engine.c. */
 #include "cuda_engine.cuh"
+#include "stage_costs.cuh"
 
 namespace {
 
@@ -9,10 +10,16 @@ template <typename S> struct step {
     edge_list edges;
     edge_gradient gradient;
     int owned, nodes, rows;
+    stage_costs<S> cost{rows, double(owned), double(nodes), double(e.timed_edges)};
 
     explicit step(cuda_engine<S> &engine)
         : e(engine), stream(engine.stream), edges(engine.edges()), gradient(engine.gradient()),
           owned(engine.plan.owned), nodes(engine.plan.nodes), rows(engine.rows) {}
+
+    /* What is queued from here on is timed as this stage, where a step is timed. */
+    void begin(const char *stage, stage_cost least) const {
+        if (e.clock) e.clock->begin(stage, least);
+    }
 
     bool kept(int layer) const { return layer >= e.a->layers - e.plan.kept_layers; }
     /* Where a chunk's activations live: in the layer's store or in the chunk's buffers. */
@@ -58,17 +65,26 @@ template <typename S> struct step {
     /* The radial functions of a layer, or their slopes. */
     void radial_product(int layer, edge_span s, bool slope, S *out) {
         const auto &w = e.weights.block[size_t(layer)];
+        begin(slope ? "unified_radial_mlp_backward" : "unified_radial_mlp_forward",
+              cost.radial_hidden(s));
         radial_hidden<S>(stream, edges, s, e.layer_table(layer), slope, e.hidden);
+        begin(slope ? "unified_radial_mlp_backward products"
+                    : "unified_radial_mlp_forward products",
+              cost.product(s, w.radial_outputs, CHANNELS));
         check(product_nt(e.products,
                          {s.size, w.radial_outputs, HIDDEN_WIDTH, HIDDEN_WIDTH, w.radial_outputs},
                          static_cast<S *>(e.hidden), w.radial_w, out));
     }
     void convolve(int layer, edge_span s) {
         const auto &w = e.weights.block[size_t(layer)];
+        begin("node_to_edge_wigner_permute_forward", cost.node_to_edge_forward(s));
         node_to_edge_wigner_permute_forward<S>(stream, rows, edges, s, e.layer[size_t(layer)].h,
                                                radial_of(layer, s), e.message);
+        begin("so2_conv_1_forward products", cost.so2(s, w.conv_1));
         so2_forward(w.conv_1, s.size, e.message, conv_1_of(layer, s));
+        begin("gate_forward", cost.gate_forward(s));
         gate_forward<S>(stream, rows, edges, s, w.conv_1.bias, conv_1_of(layer, s), e.gated);
+        begin("so2_conv_2_forward products", cost.so2(s, w.conv_2));
         so2_forward(w.conv_2, s.size, e.gated, conv_2_of(layer, s));
     }
     void edges_forward(int layer) {
@@ -79,6 +95,7 @@ template <typename S> struct step {
             edge_span s = span(chunk);
             radial_product(layer, s, false, radial_of(layer, s));
             convolve(layer, s);
+            begin("permute_wigner_inv_edge_to_node_forward", cost.edge_to_node_forward(s));
             permute_wigner_inv_edge_to_node_forward<S>(stream, rows, edges, s, w.conv_2.bias,
                                                        conv_2_of(layer, s), x, f.x_mid);
             x = f.x_mid;
@@ -93,13 +110,18 @@ template <typename S> struct step {
             convolve(layer, s);
         }
         S *conv_1 = conv_1_of(layer, s);
+        begin("permute_wigner_inv_edge_to_node_backward", cost.edge_to_node_backward(s));
         permute_wigner_inv_edge_to_node_backward<S>(stream, rows, edges, s, w.conv_2.bias,
                                                     conv_2_of(layer, s), e.g_x, e.g_conv_2,
                                                     gradient);
+        begin("so2_conv_2_backward products", cost.so2(s, w.conv_2));
         so2_backward(w.conv_2, s.size, e.g_conv_2, e.gated);
+        begin("gate_backward", cost.gate_backward(s));
         gate_backward<S>(stream, rows, edges, s, w.conv_1.bias, conv_1, e.gated, conv_1);
+        begin("so2_conv_1_backward products", cost.so2(s, w.conv_1));
         so2_backward(w.conv_1, s.size, conv_1, e.message);
         radial_product(layer, s, true, e.radial_slope);
+        begin("node_to_edge_wigner_permute_backward", cost.node_to_edge_backward(s));
         node_to_edge_wigner_permute_backward<S>(stream, rows, edges, s, e.layer[size_t(layer)].h,
                                                 radial_of(layer, s), e.radial_slope, e.message,
                                                 e.g_h, chunk > 0, gradient);
@@ -113,8 +135,10 @@ template <typename S> struct step {
     }
     /* Energies of the network, and g_x by what the last layer leaves. */
     void head() {
+        begin("energy_head", cost.head());
         energy_head(stream, owned, e.element, e.weights.head, e.gradient_scale,
                     e.layer[size_t(e.a->layers)].x, e.energy, e.g_x);
+        begin("sum_energies", cost.sum_energies());
         sum_energies(stream, owned, e.element, e.energy, e.setup.task->rmsd, e.reference,
                      e.atom_energy, e.partial, &static_cast<step_report *>(e.report)->energy);
     }
@@ -124,6 +148,8 @@ template <typename S> struct step {
     umas_status balance(float *x, bool backward, umas_error *error) {
         const int *channel[2] = {e.a->charge_channel, e.a->spin_channel};
         const double target[2] = {double(e.setup.charge), double(e.setup.spin - 1)};
+        begin(backward ? "balance_channels_backward" : "balance_channels_forward",
+              cost.balance(channel[0][1] - channel[0][0] + channel[1][1] - channel[1][0]));
         for (int k = 0; k < 2; k++) {
             int set = backward ? 1 - k : k, end = channel[set][1];
             double sum = backward ? 0 : target[set];
@@ -160,6 +186,7 @@ template <typename S> struct step {
         const umas_exchange *exchange = e.setup.exchange;
         if (!exchange) return UMAS_OK;
         size_t bytes = size_t(nodes) * NODE_WIDTH * sizeof *array;
+        begin(reverse ? "exchange_reverse" : "exchange_forward", cost.exchange());
         cudaMemcpyAsync(e.exchange_host, array, bytes, cudaMemcpyDeviceToHost, stream);
         cudaStreamSynchronize(stream);
         auto call = reverse ? exchange->reverse : exchange->forward;
@@ -172,15 +199,19 @@ template <typename S> struct step {
     /* ---- the whole ---- */
 
     umas_status forward(umas_error *error) {
+        begin("embed_nodes", cost.embed_nodes());
         embed_nodes(stream, owned, e.element, e.weights.sphere, e.layer[0].x);
+        begin("edge_degree_embedding_forward", cost.degree_forward());
         edge_degree_embedding_forward(stream, edges, e.degree_table(), e.layer[0].x);
         for (int i = 0; i < e.a->layers; i++) {
             const auto &w = e.weights.block[size_t(i)];
             auto &f = e.layer[size_t(i)];
+            begin("rms_norm_sh_forward", cost.norm_forward());
             rms_norm_sh_forward(stream, owned, w.norm_1_w, w.norm_1_b, e.weights.csd, f.x, f.h);
             umas_status status = exchange_rows(f.h, false, error);
             if (status != UMAS_OK) return status;
             edges_forward(i);
+            begin("atomwise_forward", cost.atomwise_forward());
             atomwise_forward(stream, owned, w.atomwise, f.x_mid, e.layer[size_t(i) + 1].x);
             status = balance(e.layer[size_t(i) + 1].x, false, error);
             if (status != UMAS_OK) return status;
@@ -189,11 +220,13 @@ template <typename S> struct step {
     }
     umas_status backward(umas_error *error) {
         size_t n = size_t(e.plan.edges);
+        begin("clear_edge_gradients", cost.clear_gradients());
         cudaMemsetAsync(e.g_target, 0, n * 2 * sizeof(float4), stream);
         cudaMemsetAsync(e.g_source, 0, n * 2 * sizeof(float4), stream);
         for (int i = e.a->layers - 1; i >= 0; i--) {
             umas_status status = balance(e.g_x, true, error);
             if (status != UMAS_OK) return status;
+            begin("atomwise_backward", cost.atomwise_backward());
             atomwise_backward(stream, owned, e.weights.block[size_t(i)].atomwise,
                               e.layer[size_t(i)].x_mid, e.g_x);
             if (e.plan.chunks() == 0)
@@ -201,18 +234,22 @@ template <typename S> struct step {
             for (int chunk = 0; chunk < e.plan.chunks(); chunk++) chunk_backward(i, chunk);
             status = exchange_rows(e.g_h, true, error);
             if (status != UMAS_OK) return status;
+            begin("rms_norm_sh_backward", cost.norm_backward());
             rms_norm_sh_backward(stream, owned, e.weights.block[size_t(i)].norm_1_w,
                                  e.layer[size_t(i)].x, e.g_h, e.g_x);
         }
+        begin("edge_degree_embedding_backward", cost.degree_backward());
         edge_degree_embedding_backward(stream, edges, e.degree_table(), e.g_x, gradient);
         return UMAS_OK;
     }
     void results(bool atom_virial) {
         double scale = e.setup.task->rmsd / double(e.gradient_scale);
+        begin("edges_to_forces", cost.forces());
         edges_to_forces(stream, edges, gradient, scale, e.edge_vector, e.force,
                         atom_virial ? static_cast<double *>(e.atom_virial) : nullptr, e.partial,
                         e.report);
         size_t n = size_t(nodes);
+        begin("results_to_host", cost.results());
         cudaMemcpyAsync(e.report_host, e.report, sizeof(step_report), cudaMemcpyDeviceToHost,
                         stream);
         cudaMemcpyAsync(e.force_host, e.force, n * 3 * sizeof(double), cudaMemcpyDeviceToHost,
@@ -231,6 +268,7 @@ template <typename S>
 umas_status queue_step(cuda_engine<S> &e, bool atom_virial, umas_error *error) {
     e.failed = false;
     step<S> s(e);
+    s.begin("edge_list", s.cost.edge_list());
     edge_list_build(e.stream, e.candidates(), e.list, e.report);
     umas_status status = s.forward(error);
     if (status != UMAS_OK) return status;

@@ -199,6 +199,40 @@ typedef struct umas_result {
 umas_status umas_engine_evaluate(umas_engine *engine, const umas_atoms *atoms, umas_result *result,
                                  umas_error *error);
 
+/* ---- where the time goes ------------------------------------------------------------------ */
+
+/* A stage of a step: all its calls together. */
+typedef struct umas_stage_time {
+    char name[48]; /* fairchem's name, _forward or _backward; "... products": its matrix products */
+    int calls;
+    double milliseconds;
+    double bytes;      /* that must be moved: arrays read and written once */
+    double operations; /* of matrix products, a multiply-add counting as two */
+} umas_stage_time;
+
+#define UMAS_MOST_STAGES 64 /* a step has no more */
+
+/* Evaluate as umas_engine_evaluate does, then once more with a clock on every stage: `stages`
+ * [capacity] in the order of their first calls, *count of them.  Every rank calls.  A stage ends
+ * where the next one begins, so that their times add up to that of the step on the GPU; steps that
+ * are not timed launch all stages at once and are a little faster.
+ * Status: as umas_engine_evaluate, UNSUPPORTED (the CPU engine), ARGUMENT (capacity too small). */
+umas_status umas_engine_profile(umas_engine *engine, const umas_atoms *atoms, umas_result *result,
+                                umas_stage_time *stages, int capacity, int *count,
+                                umas_error *error);
+
+/* What the engine's device can do, as umas_engine_device_rates measures it. */
+typedef struct umas_device_rates {
+    double copy;     /* bytes/s of a copy of 1 GiB within its memory, read and written */
+    double products; /* operations/s of a large matrix product in the engine's precision:
+                      * 16-bit factors (mixed) or 32-bit ones (single), single sums */
+} umas_device_rates;
+
+/* It takes 2 GiB of the device's memory meanwhile.  Status: UNSUPPORTED on the CPU, MEMORY,
+ * DEVICE. */
+umas_status umas_engine_device_rates(umas_engine *engine, umas_device_rates *rates,
+                                     umas_error *error);
+
 #ifdef __cplusplus
 }
 #endif

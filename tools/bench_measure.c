@@ -171,12 +171,16 @@ static void summarize(run *r, bench_row *row) {
 }
 
 umas_status bench_measure(const bench_settings *settings, const bench_structure *s, bench_row *row,
-                          umas_error *error) {
+                          bench_profile *profile, umas_error *error) {
     run r = {.settings = settings, .random = {settings->seed}};
     umas_status status = start(&r, s, error);
+    if (status == UMAS_OK && profile)
+        status = umas_engine_device_rates(r.engine, &profile->rates, error);
     if (status == UMAS_OK) status = check(&r, s, error);
     if (status == UMAS_OK) status = measure(&r, error);
     if (status == UMAS_OK) summarize(&r, row);
+    if (status == UMAS_OK && profile)
+        status = bench_profile_take(r.engine, &r.list.atoms, &r.result, profile, error);
     finish(&r);
     return status;
 }

@@ -2,6 +2,7 @@
 #ifndef UMAS_BENCH_MEASURE_H
 #define UMAS_BENCH_MEASURE_H
 
+#include "bench_profile.h"
 #include "bench_structure.h"
 
 #define BENCH_SKIN 1.0                    /* A, beyond the model's cutoff */
@@ -32,9 +33,10 @@ typedef struct bench_row {
 /* Evaluate the structure twice: forces must be finite and sum to zero, and the second result must
  * have the same bits as the first.  Then move every atom a little around its place in each step and
  * time from new positions to forces on the owned atoms, in the host's memory; the list stays.
+ * At last profile the last step, unless `profile` is NULL.
  * Status: the engine's, OVERFLOW where a check fails, IO, MEMORY. */
 umas_status bench_measure(const bench_settings *settings, const bench_structure *s, bench_row *row,
-                          umas_error *error);
+                          bench_profile *profile, umas_error *error);
 
 /* Multiply-adds of an edge in a layer's radial network and two convolutions, forward: what depends
  * on the elements alone is left out.  The gradient by the input takes as many again. */

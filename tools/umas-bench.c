@@ -48,6 +48,7 @@ static const char usage[] =
     "deviation\n"
     "                         of each coordinate, 0 to 0.05 A (0.01)\n"
     "  --csv FILE             write the table there too\n"
+    "  --profile              after each size, the time of every stage on the GPU\n"
     "  --forces FILE          write energy, virial and forces as extended XYZ; one size only\n"
     "  -h, --help             print this and exit\n"
     "  --version              print the version and exit\n"
@@ -57,6 +58,11 @@ static const char usage[] =
     "had\n"
     "so far.\n"
     "\n"
+    "--profile: a stage's floor is the time in which this GPU copies as many bytes as the stage\n"
+    "must read and write once, or multiplies as much in a large product of the same precision,\n"
+    "whichever is longer; both rates are measured first.  Arrays that stay in the cache let a\n"
+    "stage be faster than its floor.\n"
+    "\n"
     "exit status: 0 done, 1 an error or a failed check, 2 wrong usage\n";
 
 typedef struct command {
@@ -65,7 +71,7 @@ typedef struct command {
     bench_crystal crystal;
     int sizes, atoms[MOST_SIZES];
     const char *device, *precision;
-    int memory_given;
+    int memory_given, profile;
     bench_settings settings;
 } command;
 
@@ -132,6 +138,7 @@ enum option_name {
     WARMUP,
     MOVE,
     CSV,
+    PROFILE,
     FORCES,
     VERSION
 };
@@ -151,6 +158,7 @@ static const struct option long_options[] = {
     {"warmup", required_argument, NULL, WARMUP},
     {"move", required_argument, NULL, MOVE},
     {"csv", required_argument, NULL, CSV},
+    {"profile", no_argument, NULL, PROFILE},
     {"forces", required_argument, NULL, FORCES},
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, VERSION},
@@ -188,6 +196,7 @@ static int set_option(int name, const char *value, command *c) {
     case WARMUP: return parse_whole(value, 0, 1000000, &c->settings.warmup);
     case MOVE: return parse_real(value, BENCH_MOST_MOVE, &c->settings.move);
     case CSV: c->csv = value; return 0;
+    case PROFILE: c->profile = 1; return 0;
     default: c->settings.forces = value; return 0;
     }
 }
@@ -203,6 +212,8 @@ static int choose_engine(command *c) {
         return wrong_usage("--device is cpu, auto or a number, not", c->device);
     if (options->backend == UMAS_CPU && c->memory_given)
         return wrong_usage("--memory is for a GPU, not for --device", c->device);
+    if (options->backend == UMAS_CPU && c->profile)
+        return wrong_usage("--profile is for a GPU, not for --device", c->device);
     options->precision = options->backend == UMAS_CPU ? UMAS_DOUBLE : UMAS_MIXED;
     if (c->precision) {
         const int precision = parse_name(c->precision, precision_names, 3);
@@ -268,11 +279,14 @@ static void print_head(const command *c, const umas_model *model) {
            umas_model_id(model), umas_model_is_random(model) ? " with random weights" : "",
            options->task, options->charge, options->spin);
     print_processor();
-    printf("device %s, %s precision; %s %s; %d steps after %d, atoms moved by %g A\n\n", c->device,
+    printf("device %s, %s precision; %s %s; %d steps after %d, atoms moved by %g A\n", c->device,
            precision_names[options->precision], c->positions ? "atoms of" : "structure",
            c->positions ? c->positions : c->structure, c->settings.steps, c->settings.warmup,
            c->settings.move);
-    printf("   atoms      edges    ms/step (10 %%, 90 %%)              steps/s   ns/day   us/atom"
+}
+
+static void print_columns(void) {
+    printf("\n   atoms      edges    ms/step (10 %%, 90 %%)              steps/s   ns/day   us/atom"
            "  TFLOP/s  host GiB\n");
 }
 
@@ -301,15 +315,17 @@ static int fail(const char *message) {
 static int time_size(const command *c, int atoms, FILE *csv) {
     bench_structure s;
     bench_row row;
+    bench_profile profile;
     umas_error error;
     umas_status status =
         c->positions ? bench_structure_read(c->positions, &s, &error)
                      : bench_structure_crystal(c->crystal, atoms, c->settings.seed, &s, &error);
     if (status != UMAS_OK) return fail(error.message);
-    status = bench_measure(&c->settings, &s, &row, &error);
+    status = bench_measure(&c->settings, &s, &row, c->profile ? &profile : NULL, &error);
     if (status == UMAS_OK) {
         print_row(&row);
         write_row(csv, c, &row);
+        if (c->profile) bench_profile_print(&profile, row.ms);
     } else
         fprintf(stderr, "umas-bench: %d atoms: %s\n", s.atoms, error.message);
     bench_structure_free(&s);
@@ -332,8 +348,10 @@ static int time_all(command *c) {
                     "ns_per_day,us_per_atom,tflops,host_gib\n",
                     csv);
     if (result == EXIT_SUCCESS) print_head(c, model);
-    for (int i = 0; i < c->sizes && result == EXIT_SUCCESS; i++)
+    for (int i = 0; i < c->sizes && result == EXIT_SUCCESS; i++) {
+        if (i == 0 || c->profile) print_columns();
         result = time_size(c, c->atoms[i], csv);
+    }
     if (csv) {
         const int failed = ferror(csv);
         if ((fclose(csv) != 0 || failed) && result == EXIT_SUCCESS) {

@@ -146,6 +146,8 @@ def check_refusals(bench, model, folder):
         (["a", "--memory", "0"], "--memory cannot be '0'"),
         (["a", "--memory", "1.5"], "--memory cannot be '1.5'"),
         (["a", "--memory", "0.5", *CPU], "--memory is for a GPU"),
+        (["a", "--profile", *CPU], "--profile is for a GPU, not for --device 'cpu'"),
+        (["a", "--profile=all"], "unknown option '--profile=all'"),
         (["a", "--device", "gpu"], "--device is cpu, auto or a number, not 'gpu'"),
         (["a", "--precision", "half"], "--precision is double, single or mixed, not 'half'"),
         (["a", "--atoms", "1,2", "--forces", "f"], "one size only"),

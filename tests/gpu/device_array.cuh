@@ -95,6 +95,18 @@ static inline ints some_elements(int count) {
 
 template <typename T> doubles widen(const std::vector<T> &v) { return doubles(v.begin(), v.end()); }
 
+/* A vector of weights, in double on the host and in fp32 on the device. */
+struct weight_vector {
+    doubles wide;
+    device_array<float> narrow;
+
+    weight_vector(size_t n, double mean, double spread, unsigned seed)
+        : weight_vector(random_floats(n, mean, spread, seed)) {}
+
+  private:
+    explicit weight_vector(const floats &w) : wide(widen(w)), narrow(w) {}
+};
+
 /* fp32 stage against double stage: a miss counts in units of the largest number of the array,
  * since what cancels was as large as that. */
 static inline void check_stage(const char *name, const floats &got, const doubles &want) {

@@ -83,18 +83,6 @@ struct matrices {
     }
 };
 
-/* A vector of weights, on both. */
-struct weight_vector {
-    doubles wide;
-    device_array<float> narrow;
-
-    weight_vector(size_t n, double mean, double spread, unsigned seed)
-        : weight_vector(random_floats(n, mean, spread, seed)) {}
-
-  private:
-    explicit weight_vector(const floats &w) : wide(widen(w)), narrow(w) {}
-};
-
 struct atomwise_case {
     matrices scalar{2, 1, 16}, linear_1{3, 1, 17}, linear_2{3, 1, 18};
     weight_vector norm_w{3 * C, 1, 0.2, 11}, norm_b{C, 0, 1, 12}, scalar_b, linear_1_b,

@@ -23,6 +23,17 @@
 /* Its numbers where they are stored in 16 bits: half a unit in the last of 11 bits. */
 #define TOLERANCE_HALF 4.9e-4
 
+/* A radial function from a table in fp32, in units of the largest: its distance is rounded to
+ * 4e-7 A, over which it changes by as much times its slope. */
+#define TOLERANCE_TABLE 1e-5
+
+/* Its slope: differences of values of order one over 1/170 A, each rounded to 6e-8 a few times. */
+#define TOLERANCE_TABLE_SLOPE 1e-4
+
+/* A product of rows of up to 1024 numbers of order one with fp32 sums, in units of the largest: some
+ * sixty roundings of 6e-8, as they are of random sign. */
+#define TOLERANCE_PRODUCT 4e-6
+
 /* A sum in double in another order, for each number of size one, or relative: 1e-16 a rounding. */
 #define TOLERANCE_DOUBLE_SUM 1e-14
 

@@ -1,0 +1,66 @@
+#include "stage_clock.cuh"
+
+#include <cstdio>
+#include <cstring>
+
+namespace {
+
+/* Queueing the few hundred launches of an unchunked step takes a millisecond or two. */
+constexpr unsigned long long HEAD_START = 5000000; /* ns */
+
+__device__ unsigned long long nanoseconds() {
+    unsigned long long now;
+    asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(now));
+    return now;
+}
+
+__global__ void wait(unsigned long long duration) {
+    unsigned long long begin = nanoseconds();
+    while (nanoseconds() - begin < duration) __nanosleep(1000);
+}
+
+/* The entry of this name, appended when it is new; NULL: no room. */
+umas_stage_time *entry(const char *name, umas_stage_time *stages, int capacity, int *count) {
+    for (int i = 0; i < *count && i < capacity; i++)
+        if (std::strcmp(stages[i].name, name) == 0) return &stages[i];
+    if ((*count)++ >= capacity) return nullptr;
+    umas_stage_time *added = &stages[*count - 1];
+    *added = umas_stage_time{};
+    (void)std::snprintf(added->name, sizeof added->name, "%s", name);
+    return added;
+}
+
+} // namespace
+
+stage_clock::~stage_clock() {
+    for (const mark &m : marks_) cudaEventDestroy(m.event);
+}
+
+void stage_clock::hold() { wait<<<1, 1, 0, stream_>>>(HEAD_START); }
+
+void stage_clock::begin(const char *name, stage_cost cost) {
+    cudaEvent_t event = nullptr;
+    if (status_ == cudaSuccess) status_ = cudaEventCreate(&event);
+    if (status_ != cudaSuccess) return;
+    marks_.push_back({name, cost, event});
+    status_ = cudaEventRecord(event, stream_);
+}
+
+cudaError_t stage_clock::read(umas_stage_time *stages, int capacity, int *count) const {
+    *count = 0;
+    if (status_ != cudaSuccess) return status_;
+    for (size_t i = 0; i + 1 < marks_.size(); i++) {
+        float milliseconds = 0;
+        if (!marks_[i].name) continue;
+        umas_stage_time *stage = entry(marks_[i].name, stages, capacity, count);
+        cudaError_t status =
+            cudaEventElapsedTime(&milliseconds, marks_[i].event, marks_[i + 1].event);
+        if (status != cudaSuccess) return status;
+        if (!stage) continue;
+        stage->calls++;
+        stage->milliseconds += milliseconds;
+        stage->bytes += marks_[i].cost.bytes;
+        stage->operations += marks_[i].cost.operations;
+    }
+    return cudaSuccess;
+}

@@ -1,0 +1,39 @@
+/* Arrays of edge stages, stored as S: float or __half. */
+#ifndef UMAS_STORED_CUH
+#define UMAS_STORED_CUH
+
+#include <cuda_fp16.h>
+
+#include "device_array.cuh"
+
+template <typename S> using stored = std::vector<S>;
+
+/* The numbers of an array that a stage reads, as it stores them. */
+template <typename S> stored<S> store(const floats &values) {
+    stored<S> s;
+    for (float v : values) s.push_back(S(v));
+    return s;
+}
+
+template <typename S> doubles load(const stored<S> &values) {
+    doubles d;
+    for (S v : values) d.push_back((double)(float)v);
+    return d;
+}
+
+template <typename S> stored<S> stored_poison(size_t n) { return store<S>(poison<float>(n)); }
+
+/* A stage's array over edges, of which there are want.size() / width, against double: `relative` is
+ * what rounding to S adds.  What follows the last edge must still be poison. */
+template <typename S>
+void check_stored(const char *name, const stored<S> &got, const doubles &want) {
+    doubles all = load(got);
+    CHECK(all.size() >= want.size());
+    for (size_t i = want.size(); i < all.size(); i++) CHECK(std::isnan(all[i]));
+    double largest = 1;
+    for (double v : want) largest = std::max(largest, std::fabs(v));
+    check_close(name, all.data(), want.data(), (long)want.size(), TOLERANCE_STAGE * largest,
+                sizeof(S) == 2 ? TOLERANCE_HALF : 0);
+}
+
+#endif

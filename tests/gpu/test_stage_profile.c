@@ -1,0 +1,236 @@
+/* umas_engine_profile: the stages of a step are all there, once each, and their times make up the
+ * step, whose results are those of umas_engine_evaluate bit for bit. */
+#include <string.h>
+#include <time.h>
+
+#include "check.h"
+#include "model_writer.h"
+#include "small_systems.h"
+
+enum { LAYERS = 2, ATOMS = 200 };
+
+/* The stages of an unchunked step on one rank; calls: a step's. */
+static const struct {
+    const char *name;
+    int calls;
+} expected[] = {
+    {"edge_list", 1},
+    {"embed_nodes", 1},
+    {"edge_degree_embedding_forward", 1},
+    {"rms_norm_sh_forward", LAYERS},
+    {"unified_radial_mlp_forward", LAYERS},
+    {"unified_radial_mlp_forward products", LAYERS},
+    {"node_to_edge_wigner_permute_forward", LAYERS},
+    {"so2_conv_1_forward products", LAYERS},
+    {"gate_forward", LAYERS},
+    {"so2_conv_2_forward products", LAYERS},
+    {"permute_wigner_inv_edge_to_node_forward", LAYERS},
+    {"atomwise_forward", LAYERS},
+    {"balance_channels_forward", LAYERS},
+    {"energy_head", 1},
+    {"sum_energies", 1},
+    {"clear_edge_gradients", 1},
+    {"balance_channels_backward", LAYERS},
+    {"atomwise_backward", LAYERS},
+    {"permute_wigner_inv_edge_to_node_backward", LAYERS},
+    {"so2_conv_2_backward products", LAYERS},
+    {"gate_backward", LAYERS},
+    {"so2_conv_1_backward products", LAYERS},
+    {"unified_radial_mlp_backward", LAYERS},
+    {"unified_radial_mlp_backward products", LAYERS},
+    {"node_to_edge_wigner_permute_backward", LAYERS},
+    {"rms_norm_sh_backward", LAYERS},
+    {"edge_degree_embedding_backward", 1},
+    {"edges_to_forces", 1},
+    {"results_to_host", 1},
+};
+enum { STAGES = sizeof expected / sizeof *expected };
+
+static double milliseconds(void) {
+    struct timespec now;
+    (void)timespec_get(&now, TIME_UTC);
+    return 1e3 * (double)now.tv_sec + 1e-6 * (double)now.tv_nsec;
+}
+
+/* ---- one engine and its atoms ------------------------------------------------------------- */
+
+typedef struct subject {
+    umas_engine *engine;
+    umas_atoms atoms;
+    umas_result result;
+} subject;
+
+static void require(umas_status status, const umas_error *error) {
+    if (status == UMAS_OK) return;
+    fprintf(stderr, "%s: %s\n", umas_status_name(status), error->message);
+    exit(EXIT_FAILURE);
+}
+
+static umas_result make_result(const umas_atoms *atoms) {
+    umas_result r = {.force = malloc((size_t)atoms->total * 3 * sizeof(double)),
+                     .atom_energy = malloc((size_t)atoms->owned * sizeof(double))};
+    if (r.force && r.atom_energy) return r;
+    fprintf(stderr, "no memory for results\n");
+    exit(EXIT_FAILURE);
+}
+
+static void free_result(umas_result *r) {
+    free(r->force);
+    free(r->atom_energy);
+}
+
+static subject start(const umas_model *model, umas_precision precision, const structure *s) {
+    subject t = {.atoms = neighbours_create(s, 6, 1)};
+    umas_engine_options o = umas_engine_default_options();
+    int64_t counts[UMAS_ELEMENTS] = {0};
+    umas_error error;
+    for (int i = 0; i < s->atoms; i++) counts[s->element[i]]++;
+    o.backend = UMAS_CUDA;
+    o.precision = precision;
+    o.task = "omat";
+    require(umas_engine_create(model, &o, &t.engine, &error), &error);
+    require(umas_engine_set_composition(t.engine, counts, &error), &error);
+    t.result = make_result(&t.atoms);
+    return t;
+}
+
+static void finish(subject *t) {
+    umas_engine_destroy(t->engine);
+    neighbours_free(&t->atoms);
+    free_result(&t->result);
+}
+
+/* ---- checks ------------------------------------------------------------------------------- */
+
+static void check_stages(const umas_stage_time *stages, int count) {
+    CHECK(count == STAGES && count <= UMAS_MOST_STAGES);
+    for (int i = 0; i < count; i++) {
+        int found = 0;
+        for (int k = 0; k < STAGES; k++)
+            if (strcmp(stages[i].name, expected[k].name) == 0)
+                found += CHECK(stages[i].calls == expected[k].calls);
+        if (!CHECK(found == 1)) fprintf(stderr, "stage '%s'\n", stages[i].name);
+        for (int k = 0; k < i; k++) CHECK(strcmp(stages[i].name, stages[k].name) != 0);
+        CHECK(stages[i].milliseconds >= 0 && stages[i].milliseconds < 1e4);
+        CHECK(stages[i].bytes >= 0 && stages[i].operations >= 0);
+        CHECK(!strstr(stages[i].name, " products") || stages[i].operations > 0);
+    }
+}
+
+static void check_same(const umas_result *a, const umas_result *b, const umas_atoms *atoms) {
+    CHECK(memcmp(&a->energy, &b->energy, sizeof a->energy) == 0);
+    CHECK(memcmp(a->virial, b->virial, sizeof a->virial) == 0);
+    CHECK(memcmp(a->force, b->force, (size_t)atoms->total * 3 * sizeof *a->force) == 0);
+    CHECK(memcmp(a->atom_energy, b->atom_energy, (size_t)atoms->owned * sizeof *a->atom_energy) ==
+          0);
+}
+
+/* The fastest of several evaluations, from the host. */
+static double time_evaluation(subject *t) {
+    double fastest = INFINITY;
+    umas_error error;
+    for (int i = 0; i < 5; i++) {
+        const double begin = milliseconds();
+        require(umas_engine_evaluate(t->engine, &t->atoms, &t->result, &error), &error);
+        fastest = fmin(fastest, milliseconds() - begin);
+        t->atoms.list_changed = 0;
+    }
+    return fastest;
+}
+
+static double count_edges(const umas_atoms *a) {
+    double edges = 0;
+    for (int i = 0; i < a->owned; i++)
+        for (int64_t k = a->first[i]; k < a->first[i + 1]; k++) {
+            double square = 0;
+            for (int d = 0; d < 3; d++)
+                square += pow(a->position[3 * a->neighbour[k] + d] - a->position[3 * i + d], 2);
+            edges += square < 36;
+        }
+    return edges;
+}
+
+/* Multiply-adds an edge has in a layer's products over edges, forward, for mmax 2. */
+static double edge_products(void) {
+    const double C = 128, radial = 12, conv_1 = 6 * 5 + 8 * 4 + 4 * 2,
+                 conv_2 = 3 * 3 + 4 * 4 + 2 * 2;
+    return (radial + conv_1 + conv_2) * C * C;
+}
+
+static void test_profile(const umas_model *model, umas_precision precision, const structure *s) {
+    subject t = start(model, precision, s);
+    umas_stage_time stages[UMAS_MOST_STAGES];
+    umas_result profiled = make_result(&t.atoms);
+    umas_error error;
+    int count;
+    const double step = time_evaluation(&t);
+    const double begin = milliseconds();
+    require(umas_engine_profile(t.engine, &t.atoms, &profiled, stages, UMAS_MOST_STAGES, &count,
+                                &error),
+            &error);
+    const double wall = milliseconds() - begin;
+    check_stages(stages, count);
+    check_same(&profiled, &t.result, &t.atoms);
+    double sum = 0, operations = 0;
+    for (int i = 0; i < count; i++) {
+        sum += stages[i].milliseconds;
+        if (strstr(stages[i].name, " products")) operations += stages[i].operations;
+        printf("  %-42s %3d %9.4f ms\n", stages[i].name, stages[i].calls, stages[i].milliseconds);
+    }
+    printf("%s: stages %.3f ms, an evaluation %.3f ms, the profile %.3f ms\n",
+           precision == UMAS_SINGLE ? "single" : "mixed", sum, step, wall);
+    /* Clocks cost a few us a stage, and an evaluation has a part on the host. */
+    CHECK(sum < wall && sum > 0.3 * step && sum < 3 * step);
+    const double want = 4 * edge_products() * LAYERS * count_edges(&t.atoms);
+    check_close("operations", &operations, &want, 1, 0, 1e-12);
+    /* the graph of the step is as good as before */
+    require(umas_engine_evaluate(t.engine, &t.atoms, &profiled, &error), &error);
+    check_same(&profiled, &t.result, &t.atoms);
+    CHECK(umas_engine_profile(t.engine, &t.atoms, &profiled, stages, 3, &count, &error) ==
+          UMAS_ERROR_ARGUMENT);
+    CHECK(strstr(error.message, "there is room for 3") != NULL && count == STAGES);
+    free_result(&profiled);
+    finish(&t);
+}
+
+/* Rates that any GPU this runs on exceeds, and none reaches by far. */
+static void test_rates(const umas_model *model, umas_precision precision, const structure *s) {
+    subject t = start(model, precision, s);
+    umas_device_rates rates;
+    umas_error error;
+    require(umas_engine_device_rates(t.engine, &rates, &error), &error);
+    printf("copies %.0f GB/s, products %.1f TFLOP/s\n", 1e-9 * rates.copy, 1e-12 * rates.products);
+    CHECK(rates.copy > 5e10 && rates.copy < 1e14);
+    CHECK(rates.products > 1e12 && rates.products < 1e17);
+    finish(&t);
+}
+
+int main(void) {
+    if (umas_device_count() == 0) {
+        printf("skipped: no CUDA device\n");
+        return CHECK_SKIPPED;
+    }
+    umas_architecture a = {.sphere_channels = 128,
+                           .hidden_channels = 128,
+                           .edge_channels = 128,
+                           .layers = LAYERS,
+                           .lmax = 2,
+                           .mmax = 2,
+                           .distance_functions = 32,
+                           .elements = 100,
+                           .experts = 2,
+                           .routing_channels = 4,
+                           .embeddings = 2,
+                           .heads = 2,
+                           .cutoff = 6,
+                           .charge_channel = {0, 3}};
+    umas_model *model = open_random_model(&a, 11);
+    structure s = random_crystal(ATOMS, 12);
+    for (int p = UMAS_SINGLE; p <= UMAS_MIXED; p++) {
+        test_profile(model, (umas_precision)p, &s);
+        test_rates(model, (umas_precision)p, &s);
+    }
+    structure_free(&s);
+    umas_model_close(model);
+    return check_report();
+}
