@@ -53,6 +53,13 @@ template <typename S> bool reserve_input(cuda_engine<S> &e, const umas_atoms *at
            e.first.reserve(size_t(atoms->owned) + 1) && e.neighbour.reserve(pairs);
 }
 
+/* What the list of edges has a number for every node of. */
+template <typename S> bool reserve_node_lists(cuda_engine<S> &e) {
+    size_t n = size_t(e.plan.nodes) + 1;
+    return e.in_first.reserve(n + 1) && e.out_first.reserve(n + 1) && e.cursor.reserve(n + 1) &&
+           e.scan.reserve(edge_list_scan_bytes(int(n)));
+}
+
 template <typename S> bool reserve_nodes(cuda_engine<S> &e) {
     size_t n = size_t(e.plan.nodes) + 1, width = n * NODE_WIDTH, L = size_t(e.a->layers);
     bool ok = true;
@@ -66,9 +73,7 @@ template <typename S> bool reserve_nodes(cuda_engine<S> &e) {
                       size_t(balance_partials(int(n))) * 64;
     ok = ok && e.energy.reserve(n) && e.atom_energy.reserve(n) && e.atom_energy_host.reserve(n) &&
          e.force.reserve(n * 3) && e.force_host.reserve(n * 3) && e.atom_virial.reserve(n * 6) &&
-         e.atom_virial_host.reserve(n * 6) && e.partial.reserve(partials) &&
-         e.in_first.reserve(n + 1) && e.out_first.reserve(n + 1) && e.cursor.reserve(n + 1) &&
-         e.scan.reserve(edge_list_scan_bytes(int(n)));
+         e.atom_virial_host.reserve(n * 6) && e.partial.reserve(partials);
     return ok && (!e.setup.exchange || e.exchange_host.reserve(width));
 }
 
@@ -126,7 +131,7 @@ umas_status check_fit(const cuda_engine<S> &e, int64_t edges, umas_error *error)
     const size_t need = nodes * size.node + size_t(edges) * size.edge + smallest;
     if (need <= e.memory) return UMAS_OK;
     const double room = e.memory > smallest ? double(e.memory - smallest) : 0;
-    const double largest = double(e.plan.owned) * room / double(need - smallest);
+    const double largest = 0.99 * double(e.plan.owned) * room / double(need - smallest);
     return umas_fail(error, UMAS_ERROR_MEMORY,
                      "%d atoms need %.1f GiB of GPU memory and may take %.1f; about %lld fit: use "
                      "more GPUs or a larger memory fraction",
@@ -201,28 +206,6 @@ umas_status upload_positions(cuda_engine<S> &e, const umas_atoms *atoms, umas_er
     return UMAS_OK;
 }
 
-/* Memory and candidates for this call's atoms; afterwards the plan holds. */
-template <typename S>
-umas_status prepare(cuda_engine<S> &e, const umas_atoms *atoms, umas_error *error) {
-    bool resized = atoms->owned != e.plan.owned || atoms->nodes != e.plan.nodes;
-    if (resized) drop_graph(e);
-    const int *old_list[2] = {e.element, e.neighbour};
-    const double *old_position = e.position;
-    e.plan.owned = atoms->owned;
-    e.plan.nodes = atoms->nodes;
-    umas_status status = check_fit(e, 0, error);
-    if (status != UMAS_OK) return status;
-    if (!reserve_input(e, atoms) || !reserve_nodes(e))
-        return umas_fail(error, UMAS_ERROR_MEMORY,
-                         "no GPU memory for the features of %d atoms; use more GPUs", atoms->nodes);
-    if (old_list[0] != e.element || old_list[1] != e.neighbour || old_position != e.position)
-        drop_graph(e);
-    (void)reserve_edge_list(e); /* its node buffers may have moved */
-    status = upload_positions(e, atoms, error);
-    if (status == UMAS_OK && atoms->list_changed) status = upload_list(e, atoms);
-    return status;
-}
-
 /* Edges come and go between steps: some room spares most repetitions. */
 int64_t with_room(int64_t edges) { return edges + edges / 64 + 128; }
 
@@ -242,6 +225,36 @@ umas_status count_edges(cuda_engine<S> &e, int64_t *edges, umas_error *error) {
     cudaMemcpyAsync(e.report_host, e.report, sizeof(step_report), cudaMemcpyDeviceToHost, e.stream);
     umas_status status = wait_for(e, error);
     *edges = static_cast<step_report *>(e.report_host)->edges;
+    return status;
+}
+
+/* Memory and candidates for this call's atoms; afterwards the plan holds. */
+template <typename S>
+umas_status prepare(cuda_engine<S> &e, const umas_atoms *atoms, umas_error *error) {
+    bool resized = atoms->owned != e.plan.owned || atoms->nodes != e.plan.nodes;
+    if (resized) drop_graph(e);
+    const int *old_list[2] = {e.element, e.neighbour};
+    const double *old_position = e.position;
+    e.plan.owned = atoms->owned;
+    e.plan.nodes = atoms->nodes;
+    if (!reserve_input(e, atoms) || !reserve_node_lists(e))
+        return umas_fail(error, UMAS_ERROR_MEMORY,
+                         "no GPU memory for the neighbour lists of %d atoms; use more GPUs",
+                         atoms->owned);
+    if (old_list[0] != e.element || old_list[1] != e.neighbour || old_position != e.position)
+        drop_graph(e);
+    (void)reserve_edge_list(e); /* its node buffers may have moved */
+    umas_status status = upload_positions(e, atoms, error);
+    if (status == UMAS_OK && atoms->list_changed) status = upload_list(e, atoms);
+    if (status != UMAS_OK || !resized) return status;
+    int64_t edges = 0;
+    status = count_edges(e, &edges, error);
+    if (status == UMAS_OK) status = check_fit(e, edges, error);
+    if (status == UMAS_OK && !reserve_nodes(e))
+        status =
+            umas_fail(error, UMAS_ERROR_MEMORY,
+                      "no GPU memory for the features of %d atoms; use more GPUs", atoms->nodes);
+    if (status != UMAS_OK) e.plan.owned = -1; /* the next call starts over */
     return status;
 }
 

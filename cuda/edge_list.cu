@@ -192,8 +192,9 @@ void edge_list_count(cudaStream_t stream, const candidate_list &from, const edge
 void edge_list_build(cudaStream_t stream, const candidate_list &from, const edge_list_buffers &to,
                      step_report *report) {
     edge_list_count(stream, from, to, report);
-    if (from.owned == 0) return;
-    fill_edges<<<blocks_for(from.owned, WARPS), WARPS * 32, 0, stream>>>(from, to, report);
+    if (from.owned > 0)
+        fill_edges<<<blocks_for(from.owned, WARPS), WARPS * 32, 0, stream>>>(from, to, report);
     name_overlap<<<1, 256, 0, stream>>>(from, report);
-    sort_out<<<blocks_for(from.nodes, WARPS), WARPS * 32, 0, stream>>>(from.nodes, to);
+    if (from.owned > 0)
+        sort_out<<<blocks_for(from.nodes, WARPS), WARPS * 32, 0, stream>>>(from.nodes, to);
 }

@@ -1,5 +1,6 @@
 #include "stage_clock.cuh"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 
@@ -19,15 +20,13 @@ __global__ void wait(unsigned long long duration) {
     while (nanoseconds() - begin < duration) __nanosleep(1000);
 }
 
-/* The entry of this name, appended when it is new; NULL: no room. */
-umas_stage_time *entry(const char *name, umas_stage_time *stages, int capacity, int *count) {
-    for (int i = 0; i < *count && i < capacity; i++)
-        if (std::strcmp(stages[i].name, name) == 0) return &stages[i];
-    if ((*count)++ >= capacity) return nullptr;
-    umas_stage_time *added = &stages[*count - 1];
-    *added = umas_stage_time{};
-    (void)std::snprintf(added->name, sizeof added->name, "%s", name);
-    return added;
+/* The entry of this name, appended when it is new. */
+umas_stage_time &entry(const char *name, std::vector<umas_stage_time> &stages) {
+    for (umas_stage_time &stage : stages)
+        if (std::strcmp(stage.name, name) == 0) return stage;
+    stages.emplace_back();
+    (void)std::snprintf(stages.back().name, sizeof stages.back().name, "%s", name);
+    return stages.back();
 }
 
 } // namespace
@@ -49,18 +48,20 @@ void stage_clock::begin(const char *name, stage_cost cost) {
 cudaError_t stage_clock::read(umas_stage_time *stages, int capacity, int *count) const {
     *count = 0;
     if (status_ != cudaSuccess) return status_;
+    std::vector<umas_stage_time> sums;
     for (size_t i = 0; i + 1 < marks_.size(); i++) {
         float milliseconds = 0;
         if (!marks_[i].name) continue;
-        umas_stage_time *stage = entry(marks_[i].name, stages, capacity, count);
         cudaError_t status =
             cudaEventElapsedTime(&milliseconds, marks_[i].event, marks_[i + 1].event);
         if (status != cudaSuccess) return status;
-        if (!stage) continue;
-        stage->calls++;
-        stage->milliseconds += milliseconds;
-        stage->bytes += marks_[i].cost.bytes;
-        stage->operations += marks_[i].cost.operations;
+        umas_stage_time &stage = entry(marks_[i].name, sums);
+        stage.calls++;
+        stage.milliseconds += milliseconds;
+        stage.bytes += marks_[i].cost.bytes;
+        stage.operations += marks_[i].cost.operations;
     }
+    *count = int(sums.size());
+    std::copy_n(sums.begin(), std::min(capacity, *count), stages);
     return cudaSuccess;
 }

@@ -107,15 +107,20 @@ struct weight_vector {
     explicit weight_vector(const floats &w) : wide(widen(w)), narrow(w) {}
 };
 
-/* fp32 stage against double stage: a miss counts in units of the largest number of the array,
- * since what cancels was as large as that. */
-static inline void check_stage(const char *name, const floats &got, const doubles &want) {
+/* The unit that misses are measured in: the largest number of an array, since what cancels was as
+ * large as that, but no less than one. */
+static inline double largest_of(const doubles &numbers) {
     double largest = 1;
-    for (double v : want)
+    for (double v : numbers)
         if (std::fabs(v) > largest) largest = std::fabs(v);
+    return largest;
+}
+
+/* fp32 stage against double stage. */
+static inline void check_stage(const char *name, const floats &got, const doubles &want) {
     CHECK(got.size() == want.size());
-    check_close(name, widen(got).data(), want.data(), (long)want.size(), TOLERANCE_STAGE * largest,
-                0);
+    check_close(name, widen(got).data(), want.data(), (long)want.size(),
+                TOLERANCE_STAGE * largest_of(want), 0);
 }
 
 /* Whether a GPU is there; if not, says why not. */

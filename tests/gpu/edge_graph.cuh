@@ -156,9 +156,10 @@ struct device_edges {
           out(narrow(edges.out, (size_t)edges.count)), pair(pairs_of(edges, a)),
           vector(edge_vectors(edges)), record(records) {}
     edge_list list() const {
-        return {atoms.owned, atoms.nodes, capacity, count,
-                first,       out_first,   out,      pair,
-                reinterpret_cast<const float4 *>((float *)vector), record};
+        return {atoms.owned, atoms.nodes, capacity,
+                count,       first,       out_first,
+                out,         pair,        reinterpret_cast<const float4 *>((float *)vector),
+                record};
     }
 };
 

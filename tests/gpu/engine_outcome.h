@@ -65,34 +65,47 @@ typedef struct outcome {
     int total;
 } outcome;
 
-static inline outcome run(umas_engine *engine, const structure *s, const umas_atoms *a) {
-    int64_t counts[UMAS_ELEMENTS] = {0};
-    for (int i = 0; i < s->atoms; i++) counts[s->element[i]]++;
-    outcome o = {.total = a->total};
-    o.force = malloc(sizeof(double) * 3 * (size_t)a->total);
-    o.atom_virial = malloc(sizeof(double) * 6 * (size_t)a->total);
-    o.atom_energy = malloc(sizeof(double) * (size_t)a->owned);
-    umas_result r = {.force = o.force, .atom_energy = o.atom_energy, .atom_virial = o.atom_virial};
-    umas_error error;
-    if (umas_engine_set_composition(engine, counts, &error) != UMAS_OK ||
-        umas_engine_evaluate(engine, a, &r, &error) != UMAS_OK) {
-        fprintf(stderr, "%s: %s\n", umas_status_name(error.status), error.message);
-        exit(EXIT_FAILURE);
-    }
-    o.energy = r.energy;
-    memcpy(o.virial, r.virial, sizeof o.virial);
-    /* ghosts' parts go to their owners, as the caller of the engine does */
-    for (int i = a->owned; i < a->total; i++) {
-        for (int d = 0; d < 3; d++) o.force[3 * a->node[i] + d] += o.force[3 * i + d];
-        for (int d = 0; d < 6; d++) o.atom_virial[6 * a->node[i] + d] += o.atom_virial[6 * i + d];
-    }
-    return o;
-}
-
 static inline void outcome_free(outcome *o) {
     free(o->force);
     free(o->atom_energy);
     free(o->atom_virial);
+}
+
+/* *o is to be freed where the status is OK. */
+static inline umas_status try_run(umas_engine *engine, const structure *s, const umas_atoms *a,
+                                  outcome *o, umas_error *error) {
+    int64_t counts[UMAS_ELEMENTS] = {0};
+    for (int i = 0; i < s->atoms; i++) counts[s->element[i]]++;
+    *o = (outcome){.total = a->total};
+    o->force = malloc(sizeof(double) * 3 * (size_t)a->total);
+    o->atom_virial = malloc(sizeof(double) * 6 * (size_t)a->total);
+    o->atom_energy = malloc(sizeof(double) * (size_t)a->owned);
+    umas_result r = {.force = o->force,
+                     .atom_energy = o->atom_energy,
+                     .atom_virial = o->atom_virial};
+    umas_status status = umas_engine_set_composition(engine, counts, error);
+    if (status == UMAS_OK) status = umas_engine_evaluate(engine, a, &r, error);
+    if (status != UMAS_OK) {
+        outcome_free(o);
+        return status;
+    }
+    o->energy = r.energy;
+    memcpy(o->virial, r.virial, sizeof o->virial);
+    /* ghosts' parts go to their owners, as the caller of the engine does */
+    for (int i = a->owned; i < a->total; i++) {
+        for (int d = 0; d < 3; d++) o->force[3 * a->node[i] + d] += o->force[3 * i + d];
+        for (int d = 0; d < 6; d++) o->atom_virial[6 * a->node[i] + d] += o->atom_virial[6 * i + d];
+    }
+    return UMAS_OK;
+}
+
+/* Exits the test on failure. */
+static inline outcome run(umas_engine *engine, const structure *s, const umas_atoms *a) {
+    outcome o;
+    umas_error error;
+    if (try_run(engine, s, a, &o, &error) == UMAS_OK) return o;
+    fprintf(stderr, "%s: %s\n", umas_status_name(error.status), error.message);
+    exit(EXIT_FAILURE);
 }
 
 static inline double norm(const double *v, long n) {
@@ -113,14 +126,14 @@ static inline double distance(const double *a, const double *b, long n) {
 
 /* |got - want| <= tolerance * |want| (+ floor for vectors that vanish by symmetry) */
 static inline void check_vector(const char *what, const double *got, const double *want, long n,
-                         double tolerance, double floor) {
+                                double tolerance, double floor) {
     double error = distance(got, want, n), scale = norm(want, n);
     printf("    %-12s relative error %.2e of %.3g\n", what, error / (scale + 1e-300), scale);
     if (!CHECK(error <= tolerance * scale + floor)) fprintf(stderr, "    %s is off\n", what);
 }
 
 static inline void compare(const char *name, const outcome *got, const outcome *want, int atoms,
-                    umas_precision precision) {
+                           umas_precision precision) {
     int single = precision == UMAS_SINGLE;
     double force = single ? TOLERANCE_CUDA_SINGLE_FORCE : TOLERANCE_CUDA_MIXED_FORCE;
     double energy = single ? TOLERANCE_CUDA_SINGLE_ENERGY : TOLERANCE_CUDA_MIXED_ENERGY;
@@ -145,15 +158,18 @@ static inline int same_bits(const outcome *a, const outcome *b, int atoms) {
            memcmp(a->atom_virial, b->atom_virial, 6 * n * sizeof *a->atom_virial) == 0;
 }
 
-static inline umas_engine *cuda_engine(const umas_model *model, umas_precision precision, int charge) {
+static inline umas_engine_options cuda_options(umas_precision precision) {
     umas_engine_options o = umas_engine_default_options();
-    umas_engine *engine;
-    umas_error error;
     o.backend = UMAS_CUDA;
     o.precision = precision;
     o.task = "omat";
-    o.charge = charge;
-    if (umas_engine_create(model, &o, &engine, &error) == UMAS_OK) return engine;
+    return o;
+}
+
+static inline umas_engine *cuda_engine(const umas_model *model, umas_engine_options options) {
+    umas_engine *engine;
+    umas_error error;
+    if (umas_engine_create(model, &options, &engine, &error) == UMAS_OK) return engine;
     fprintf(stderr, "%s: %s\n", umas_status_name(error.status), error.message);
     exit(EXIT_FAILURE);
 }

@@ -30,10 +30,8 @@ void check_stored(const char *name, const stored<S> &got, const doubles &want) {
     doubles all = load(got);
     CHECK(all.size() >= want.size());
     for (size_t i = want.size(); i < all.size(); i++) CHECK(std::isnan(all[i]));
-    double largest = 1;
-    for (double v : want) largest = std::max(largest, std::fabs(v));
-    check_close(name, all.data(), want.data(), (long)want.size(), TOLERANCE_STAGE * largest,
-                sizeof(S) == 2 ? TOLERANCE_HALF : 0);
+    check_close(name, all.data(), want.data(), (long)want.size(),
+                TOLERANCE_STAGE * largest_of(want), sizeof(S) == 2 ? TOLERANCE_HALF : 0);
 }
 
 #endif

@@ -2,18 +2,32 @@
  * atom and in total, in both precisions; the same bits on every run; lists that grow. */
 #include "engine_outcome.h"
 
+/* Every fifth atom takes no part. */
+static structure without_some(structure s) {
+    for (int i = 2; i < s.atoms; i += 5) s.element[i] = 0;
+    return s;
+}
+
 /* One engine a precision goes through all structures, so that its buffers grow and shrink. */
 static void test_model(const char *name, umas_architecture a, int charge, uint64_t seed) {
     struct {
         const char *name;
         structure s;
-    } cases[] = {{"one atom", scatter(1, 0, 0)},       {"two atoms", scatter(2, 0, 0)},
-                 {"molecule", scatter(9, 0, 0)},       {"small cell", scatter(2, 3.5, 0.1)},
-                 {"triclinic", scatter(24, 7.5, 0.2)}, {"one image", scatter(1, 4, 0)}};
+    } cases[] = {{"one atom", scatter(1, 0, 0)},
+                 {"two atoms", scatter(2, 0, 0)},
+                 {"molecule", scatter(9, 0, 0)},
+                 {"small cell", scatter(2, 3.5, 0.1)},
+                 {"triclinic", scatter(24, 7.5, 0.2)},
+                 {"one image", scatter(1, 4, 0)},
+                 {"with atoms of no element", without_some(scatter(24, 7.5, 0.2))}};
     umas_model *model = open_random_model(&a, seed);
     umas_engine *reference = create_engine(model, "omat", charge, 0, UMAS_DOUBLE);
-    umas_engine *engines[2] = {cuda_engine(model, UMAS_SINGLE, charge),
-                               cuda_engine(model, UMAS_MIXED, charge)};
+    umas_engine *engines[2];
+    for (int p = 0; p < 2; p++) {
+        umas_engine_options options = cuda_options(p ? UMAS_MIXED : UMAS_SINGLE);
+        options.charge = charge;
+        engines[p] = cuda_engine(model, options);
+    }
     printf("%s\n", name);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         structure *s = &cases[i].s;
@@ -23,6 +37,8 @@ static void test_model(const char *name, umas_architecture a, int charge, uint64
             outcome got = run(engines[p], s, &atoms), again = run(engines[p], s, &atoms);
             compare(cases[i].name, &got, &want, s->atoms, p ? UMAS_MIXED : UMAS_SINGLE);
             CHECK(same_bits(&got, &again, s->atoms));
+            for (int k = 0; k < 3 * s->atoms; k++)
+                CHECK(s->element[k / 3] != 0 || got.force[k] == 0);
             outcome_free(&got);
             outcome_free(&again);
         }
@@ -40,7 +56,7 @@ static void test_growth(void) {
     umas_architecture a = architecture(2, 0);
     umas_model *model = open_random_model(&a, 5);
     umas_engine *reference = create_engine(model, "omat", 0, 0, UMAS_DOUBLE);
-    umas_engine *engine = cuda_engine(model, UMAS_SINGLE, 0);
+    umas_engine *engine = cuda_engine(model, cuda_options(UMAS_SINGLE));
     structure wide = scatter(40, 0, 0);
     printf("growth\n");
     for (double shrink = 1; shrink > 0.2; shrink *= 0.6) {
@@ -63,7 +79,7 @@ static void test_growth(void) {
 static void test_errors(void) {
     umas_architecture a = architecture(1, 0);
     umas_model *model = open_random_model(&a, 6);
-    umas_engine *engine = cuda_engine(model, UMAS_MIXED, 0);
+    umas_engine *engine = cuda_engine(model, cuda_options(UMAS_MIXED));
     structure s = scatter(3, 0, 0);
     int64_t counts[UMAS_ELEMENTS] = {0};
     for (int i = 0; i < 3; i++) counts[s.element[i]]++;

@@ -36,12 +36,22 @@ struct list_on_device {
           record(poison<float>(EDGE_RECORD * n)),
           scan(std::vector<char>(edge_list_scan_bytes(a.atoms.nodes))),
           report(std::vector<step_report>(1)) {
-        candidates = {a.atoms.owned, a.atoms.nodes, position,  element, node,
-                      candidate_first, neighbour,   slot,      PRESENT, CUTOFF};
-        buffers = {(int)n, count,    first,  out_first,
-                   out,    pair,     source, target,
-                   unsorted, cursor, reinterpret_cast<float4 *>((float *)vector), record,
-                   scan,   edge_list_scan_bytes(a.atoms.nodes)};
+        candidates = {a.atoms.owned,   a.atoms.nodes, position, element, node,
+                      candidate_first, neighbour,     slot,     PRESENT, CUTOFF};
+        buffers = {(int)n,
+                   count,
+                   first,
+                   out_first,
+                   out,
+                   pair,
+                   source,
+                   target,
+                   unsorted,
+                   cursor,
+                   reinterpret_cast<float4 *>((float *)vector),
+                   record,
+                   scan,
+                   edge_list_scan_bytes(a.atoms.nodes)};
     }
 };
 
@@ -66,8 +76,8 @@ static built_list build_once(const scattered_atoms &a, int capacity) {
     edge_list_build(0, d.candidates, d.buffers, d.report);
     MUST(cudaGetLastError());
     MUST(cudaDeviceSynchronize());
-    return {d.count.read(),  d.first.read(),  d.out_first.read(), d.out.read(),
-            d.pair.read(),   d.source.read(), d.target.read(),    d.vector.read(),
+    return {d.count.read(),  d.first.read(),    d.out_first.read(), d.out.read(),
+            d.pair.read(),   d.source.read(),   d.target.read(),    d.vector.read(),
             d.record.read(), d.report.read()[0]};
 }
 
@@ -182,9 +192,9 @@ static void test_overlap(void) {
 int main(void) {
     if (!gpu_is_there()) return CHECK_SKIPPED;
     /* nothing; ghosts alone; atoms without neighbours; one warp's worth of candidates and more */
-    const atom_counts cases[] = {{0, 0, 0, 3},   {0, 5, 0, 3},    {1, 0, 0, 3},    {9, 0, 0, 30},
-                                 {9, 5, 4, 3},   {40, 12, 10, 3}, {33, 0, 20, 2},  {257, 40, 0, 4},
-                                 {650, 40, 30, 5}};
+    const atom_counts cases[] = {{0, 0, 0, 3},   {0, 5, 0, 3},    {1, 0, 0, 3},
+                                 {9, 0, 0, 30},  {9, 5, 4, 3},    {40, 12, 10, 3},
+                                 {33, 0, 20, 2}, {257, 40, 0, 4}, {650, 40, 30, 5}};
     for (const atom_counts &counts : cases) {
         test_build(counts, 0);
         test_build(counts, SPARE_EDGES);

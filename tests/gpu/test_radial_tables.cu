@@ -1,8 +1,7 @@
 /* The tabulated radial functions, and the edge-degree embedding that reads them, against the CPU's
- * radial MLP in double; products with the weights behind the tables. */
-#include "radial_table.cuh"
+ * radial MLP in double. */
 #include "edge_graph.cuh"
-#include "products.cuh"
+#include "radial_table.cuh"
 #include "stored.cuh"
 
 extern "C" {
@@ -49,10 +48,10 @@ struct radial_case {
                 linear_2_b.wide.data()};
     }
     radial_mlp on_device() const {
-        return {DISTANCES,           OUTPUTS,           (float)CUTOFF,       basis.narrow,
-                source.narrow,       target.narrow,     norm_0_w.narrow,     norm_0_b.narrow,
-                linear_1_w.narrow,   linear_1_b.narrow, norm_1_w.narrow,     norm_1_b.narrow,
-                linear_2_w.narrow,   linear_2_b.narrow};
+        return {DISTANCES,         OUTPUTS,           (float)CUTOFF,   basis.narrow,
+                source.narrow,     target.narrow,     norm_0_w.narrow, norm_0_b.narrow,
+                linear_1_w.narrow, linear_1_b.narrow, norm_1_w.narrow, norm_1_b.narrow,
+                linear_2_w.narrow, linear_2_b.narrow};
     }
 };
 
@@ -73,9 +72,16 @@ struct host_chunk {
         for (doubles *array : {&envelope, &envelope_slope}) array->resize(n);
         for (doubles *array : {&basis, &basis_slope, &g_basis}) array->resize(n * g);
         for (doubles *array : {&linear_0, &linear_1, &hidden}) array->resize(n * C);
-        chunk = {(int)n,           source.data(),         target.data(), source_element.data(),
-                 target_element.data(), wigner.data(),    envelope.data(), envelope_slope.data(),
-                 basis.data(),     basis_slope.data()};
+        chunk = {(int)n,
+                 source.data(),
+                 target.data(),
+                 source_element.data(),
+                 target_element.data(),
+                 wigner.data(),
+                 envelope.data(),
+                 envelope_slope.data(),
+                 basis.data(),
+                 basis_slope.data()};
         act = {{linear_0.data(), linear_1.data()}, hidden.data(), g_basis.data()};
         edge_geometry_forward(&ARCHITECTURE, vector, &chunk);
     }
@@ -110,8 +116,7 @@ struct knot_edges {
             for (int knot = 1; knot < RADIAL_KNOTS; knot++) {
                 source.push_back(1 + pair / PRESENT);
                 target.push_back(1 + pair % PRESENT);
-                vector.insert(vector.end(),
-                              {0, knot * CUTOFF / (RADIAL_KNOTS - 1) + offset, 0});
+                vector.insert(vector.end(), {0, knot * CUTOFF / (RADIAL_KNOTS - 1) + offset, 0});
             }
     }
     /* The MLP's outputs, or its second hidden layer. */
@@ -134,11 +139,10 @@ static floats at_knots(const floats &table, size_t width, bool slope) {
 static void test_table(radial_case &w, const device_array<int> &present, bool with_output) {
     const size_t width = with_output ? OUTPUTS : C;
     const double step = CUTOFF / (RADIAL_KNOTS - 1), difference = DIFFERENCE_STEP / 2;
-    floats table = output_of(poison<float>(PRESENT * PRESENT * RADIAL_KNOTS * 2 * width),
-                             [&](float *values) {
-                                 radial_table_fill(0, w.on_device(), present, PRESENT, with_output,
-                                                   values);
-                             });
+    floats table =
+        output_of(poison<float>(PRESENT * PRESENT * RADIAL_KNOTS * 2 * width), [&](float *values) {
+            radial_table_fill(0, w.on_device(), present, PRESENT, with_output, values);
+        });
     for (float v : table) CHECK(std::isfinite(v));
     check_stage("radial_table_fill, value", at_knots(table, width, false),
                 knot_edges(0).evaluate(w.on_host(), with_output));
@@ -165,9 +169,9 @@ struct table_case {
           on_host(ints(host.edges.source_node, host.edges.source_node + edges),
                   ints(host.edges.target, host.edges.target + edges), elements(host.edges.source),
                   elements(host.edges.target), host.edges.vector),
-          device(atoms, host.edges,
-                 edge_records(host.edges, on_host.wigner, on_host.envelope,
-                              on_host.envelope_slope)) {}
+          device(
+              atoms, host.edges,
+              edge_records(host.edges, on_host.wigner, on_host.envelope, on_host.envelope_slope)) {}
 
     /* The same edges, longer by this. */
     doubles hidden_at(const radial_weights &w, double stretch) const {
@@ -177,8 +181,8 @@ struct table_case {
             const double length = sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2]);
             for (int d = 0; d < 3; d++) vector.push_back(v[d] * (1 + stretch / length));
         }
-        host_chunk c(on_host.source, on_host.target, on_host.source_element,
-                     on_host.target_element, (const double(*)[3])vector.data());
+        host_chunk c(on_host.source, on_host.target, on_host.source_element, on_host.target_element,
+                     (const double(*)[3])vector.data());
         (void)c.outputs(w);
         return c.hidden;
     }
@@ -212,10 +216,8 @@ void check_hidden(const char *name, const stored<S> &got, const doubles &want, b
     doubles numbers = load(channels);
     CHECK(numbers.size() >= want.size());
     for (size_t i = want.size(); i < numbers.size(); i++) CHECK(std::isnan(numbers[i]));
-    double largest = 1;
-    for (double v : want) largest = std::max(largest, std::fabs(v));
     check_close(name, numbers.data(), want.data(), (long)want.size(),
-                (slope ? TOLERANCE_TABLE_SLOPE : TOLERANCE_TABLE) * largest,
+                (slope ? TOLERANCE_TABLE_SLOPE : TOLERANCE_TABLE) * largest_of(want),
                 sizeof(S) == 2 ? TOLERANCE_HALF : 0);
 }
 
@@ -259,10 +261,8 @@ static void test_hidden_slope(table_case &c, radial_case &w, const radial_table 
                 got[e] += g_out[e * OUTPUTS + i] * host.linear_2_w[i * C + j] *
                           slope[e * HIDDEN_WIDTH + j];
     }
-    double largest = 1;
-    for (double v : want) largest = std::max(largest, std::fabs(v));
     check_close("radial_hidden, gradient", got.data(), want.data(), (long)c.edges,
-                TOLERANCE_TABLE_SLOPE * largest, 0);
+                TOLERANCE_TABLE_SLOPE * largest_of(want), 0);
 }
 
 /* ---- edge degree -------------------------------------------------------------------------- */
@@ -282,10 +282,8 @@ static void test_degree_forward(table_case &c, radial_case &w, const radial_tabl
                                            want.data());
     floats got = output_of(
         x, [&](float *out) { edge_degree_embedding_forward(0, c.device.list(), table, out); });
-    double largest = 1;
-    for (double v : want) largest = std::max(largest, std::fabs(v));
     check_close("edge_degree_embedding_forward", widen(got).data(), want.data(), (long)want.size(),
-                TOLERANCE_TABLE * largest, 0);
+                TOLERANCE_TABLE * largest_of(want), 0);
 }
 
 static void test_degree_backward(table_case &c, radial_case &w, const radial_table &table) {
@@ -305,68 +303,12 @@ static void test_degree_backward(table_case &c, radial_case &w, const radial_tab
     });
     doubles got, want;
     for (size_t e = 0; e < c.edges; e++) {
-        want.insert(want.end(),
-                    {gradient[e].torque_x, gradient[e].torque_z, gradient[e].distance});
+        want.insert(want.end(), {gradient[e].torque_x, gradient[e].torque_z, gradient[e].distance});
         for (size_t k = e * slots; k < e * slots + 3; k++)
             got.push_back((double)after[k] - before[k] + after[k + 4] - before[k + 4]);
     }
-    double largest = 1;
-    for (double v : want) largest = std::max(largest, std::fabs(v));
     check_close("edge_degree_embedding_backward", got.data(), want.data(), (long)want.size(),
-                TOLERANCE_TABLE_SLOPE * largest, 0);
-}
-
-/* ---- products ----------------------------------------------------------------------------- */
-
-/* A product into columns of a wider array, whose other columns stay. */
-template <typename S>
-void test_product(product_library *library, const product &p, bool transposed) {
-    const size_t m = (size_t)p.rows, n = (size_t)p.n, k = (size_t)p.k;
-    const size_t lda = (size_t)p.lda, ldc = (size_t)p.ldc, in = transposed ? k : n;
-    const size_t out = transposed ? n : k;
-    stored<S> a = store<S>(random_floats(m * lda, 0, 1, 1));
-    stored<S> w = store<S>(random_floats(n * k, 0, 1 / sqrt((double)in), 2));
-    doubles wide_a = load<S>(a), wide_w = load<S>(w), want(m * out, 0.0), got;
-    for (size_t i = 0; i < m; i++)
-        for (size_t j = 0; j < out; j++)
-            for (size_t l = 0; l < in; l++)
-                want[i * out + j] +=
-                    wide_a[i * lda + l] * wide_w[transposed ? j * k + l : l * k + j];
-    device_array<S> a_(a), w_(w);
-    stored<S> c = output_of(stored_poison<S>(m * ldc), [&](S *to) {
-        CHECK(transposed ? product_nt<S>(library, p, a_, w_, to)
-                         : product_nn<S>(library, p, a_, w_, to));
-    });
-    for (size_t i = 0; i < c.size(); i++)
-        if (i % ldc < out)
-            got.push_back((double)(float)c[i]);
-        else
-            CHECK(std::isnan((float)c[i]));
-    double largest = 1;
-    for (double v : want) largest = std::max(largest, std::fabs(v));
-    check_close(transposed ? "product_nt" : "product_nn", got.data(), want.data(),
-                (long)want.size(), TOLERANCE_PRODUCT * largest,
-                sizeof(S) == 2 ? TOLERANCE_HALF : 0);
-}
-
-/* In the shapes of a convolution and of the radial functions. */
-static void test_products(void) {
-    product_library *library = NULL;
-    umas_error error;
-    if (!CHECK(products_open(0, &library, &error) == UMAS_OK)) {
-        fprintf(stderr, "%s\n", error.message);
-        return;
-    }
-    for (int rows : {0, 1, 50, 300}) {
-        const int K = CHANNELS;
-        test_product<float>(library, {rows, 5 * K, 6 * K, 18 * K, 11 * K}, true);
-        test_product<__half>(library, {rows, 5 * K, 6 * K, 18 * K, 11 * K}, true);
-        test_product<float>(library, {rows, 4 * K, 8 * K, 11 * K, 18 * K}, false);
-        test_product<__half>(library, {rows, 4 * K, 8 * K, 11 * K, 18 * K}, false);
-        test_product<float>(library, {rows, 10 * K, HIDDEN_WIDTH, HIDDEN_WIDTH, 10 * K}, true);
-        test_product<__half>(library, {rows, 10 * K, HIDDEN_WIDTH, HIDDEN_WIDTH, 10 * K}, true);
-    }
-    products_close(library);
+                TOLERANCE_TABLE_SLOPE * largest_of(want), 0);
 }
 
 int main(void) {
@@ -382,7 +324,7 @@ int main(void) {
     radial_table_fill(0, w.on_device(), present, PRESENT, true, output_values);
     MUST(cudaDeviceSynchronize());
     /* nothing; ghosts alone; atoms without neighbours; more */
-    const atom_counts cases[] = {{0, 0, 0, 3}, {0, 5, 0, 3},    {1, 0, 0, 3},     {9, 0, 0, 30},
+    const atom_counts cases[] = {{0, 0, 0, 3}, {0, 5, 0, 3},    {1, 0, 0, 3},    {9, 0, 0, 30},
                                  {9, 5, 4, 3}, {40, 12, 10, 3}, {650, 40, 30, 6}};
     for (const atom_counts &counts : cases) {
         table_case c(counts);
@@ -394,6 +336,5 @@ int main(void) {
         test_degree_forward(c, w, make_table(output_values));
         test_degree_backward(c, w, make_table(output_values));
     }
-    test_products();
     return check_report();
 }

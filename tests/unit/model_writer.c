@@ -220,16 +220,26 @@ int write_random_model(const char *path, const umas_architecture *architecture, 
     return result;
 }
 
-umas_model *open_random_model(const umas_architecture *architecture, uint64_t seed) {
+umas_model *draft_open(model_draft *draft) {
     char path[64]; /* of this process, as tests run side by side */
     umas_model *model = NULL;
     umas_error error = {.message = "cannot be written"};
+    draft_metadata(draft);
+    draft_header(draft);
+    draft_file(draft);
     (void)snprintf(path, sizeof path, "random_model_%ld.safetensors", (long)getpid());
-    if (write_random_model(path, architecture, seed) != 0 ||
-        umas_model_open(path, &model, &error) != UMAS_OK) {
+    if (draft_write(draft, path) != 0 || umas_model_open(path, &model, &error) != UMAS_OK) {
         fprintf(stderr, "%s: %s\n", path, error.message);
         exit(EXIT_FAILURE);
     }
     remove(path);
+    return model;
+}
+
+umas_model *open_random_model(const umas_architecture *architecture, uint64_t seed) {
+    model_draft draft;
+    draft_tensors(&draft, architecture, seed);
+    umas_model *model = draft_open(&draft);
+    draft_free(&draft);
     return model;
 }

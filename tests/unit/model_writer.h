@@ -33,5 +33,7 @@ void draft_header(model_draft *draft);   /* needs the metadata */
 void draft_file(model_draft *draft);     /* needs the header and the tensors */
 int draft_write(const model_draft *draft, const char *path);
 void draft_free(model_draft *draft);
+/* Metadata, header and file of these tensors, then as open_random_model. */
+umas_model *draft_open(model_draft *draft);
 
 #endif

@@ -45,6 +45,11 @@
 /* The same for energies of small systems, some 10 eV, which vary over shorter lengths. */
 #define TOLERANCE_DIFFERENCE_ENERGY 1e-8
 
+/* The same for energies of eight atoms in fp32, which are rounded to some 1e-6 eV; relative to the
+ * step that is less than what is cut off. */
+#define DIFFERENCE_STEP_SINGLE 1e-2
+#define TOLERANCE_DIFFERENCE_SINGLE 1e-3
+
 /* The same system evaluated in another frame, order or number of ranks in double, eV and eV/A for
  * energies an atom and forces of order one: layers of rounded sums of 1e-16 each. */
 #define TOLERANCE_SAME 1e-12
