@@ -378,7 +378,7 @@ umas_status evaluate(void *self, const umas_atoms *atoms, int64_t system_atoms, 
 
 /* Radial tables for the elements that are present; they do not depend on the mixture. */
 template <typename S> umas_status fill_tables(cuda_engine<S> &e, umas_error *error) {
-    size_t pairs = e.present.size() * e.present.size() * RADIAL_KNOTS * 2 * CHANNELS;
+    size_t pairs = e.present.size() * e.present.size() * RADIAL_KNOTS * RADIAL_ROWS * CHANNELS;
     std::vector<int> slot(UMAS_ELEMENTS, 0);
     for (size_t i = 0; i < e.present.size(); i++) slot[size_t(e.present[i])] = int(i);
     if (!e.tables.reserve(pairs * size_t(3 + e.a->layers)) ||
@@ -423,8 +423,8 @@ template <typename S> void describe(const void *self, char *text, size_t size) {
     (void)std::snprintf(text, size,
                         "GPU %d (%s): %d atoms, %d edges in %d chunks, activations of %d of %d "
                         "layers kept, %.2f GiB (%.1f KiB an atom) of %.1f",
-                        e.device, properties.name, e.plan.owned, e.plan.edges, e.plan.chunks(),
-                        e.plan.kept_layers, e.a->layers, gib(e.plan.bytes),
+                        e.device, properties.name, std::max(0, e.plan.owned), e.plan.edges,
+                        e.plan.chunks(), e.plan.kept_layers, e.a->layers, gib(e.plan.bytes),
                         double(e.plan.bytes) / 1024 / std::max(1, e.plan.owned), gib(e.memory));
 }
 
@@ -521,7 +521,7 @@ template <typename S> radial_table cuda_engine<S>::degree_table() const {
 }
 
 template <typename S> radial_table cuda_engine<S>::layer_table(int index) const {
-    size_t pairs = present.size() * present.size() * RADIAL_KNOTS * 2 * CHANNELS;
+    size_t pairs = present.size() * present.size() * RADIAL_KNOTS * RADIAL_ROWS * CHANNELS;
     return {tables + pairs * size_t(3 + index), float((RADIAL_KNOTS - 1) / a->cutoff)};
 }
 

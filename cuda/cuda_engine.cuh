@@ -16,7 +16,7 @@
 
 /* What the memory was made for, and how the edges are cut. */
 struct step_plan {
-    int owned = 0, nodes = 0;
+    int owned = -1, nodes = -1; /* none yet */
     int edges = 0;       /* capacity of the edge list */
     int chunk = 0;       /* edges worked on at a time */
     int kept_layers = 0; /* last layers whose activations stay for the backward pass */

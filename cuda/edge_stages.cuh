@@ -29,8 +29,9 @@ struct edge_gradient {
 };
 
 /* A radial function of all ordered pairs of present elements as cubic Hermite pieces over
- * RADIAL_KNOTS equal steps: [pair][knot][value, slope * step][width]. */
-constexpr int RADIAL_KNOTS = 1024;
+ * RADIAL_KNOTS equal steps: [pair][knot][value, slope * step, step to the next
+ * value][width]. */
+constexpr int RADIAL_KNOTS = 1024, RADIAL_ROWS = 3;
 struct radial_table {
     const float *values;
     float knots_per_length; /* 1/A */

@@ -5,11 +5,13 @@
 
 #include "edge_stages.cuh"
 
-/* The cubic piece that holds one edge's distance. */
+/* The cubic piece that holds one edge's distance.  It stands on the difference of the values at its
+ * ends as it was before they were rounded: the slope would show that rounding magnified by the
+ * number of knots. */
 struct radial_piece {
     const float *knot;
     int width;
-    float value_weight[4], slope_weight[4]; /* of value, slope, next value, next slope */
+    float value_weight[3], slope_weight[3]; /* of slope, difference, next slope */
 
     __device__ __forceinline__ radial_piece(const radial_table &table, int pair, float distance,
                                             int row_width)
@@ -17,31 +19,33 @@ struct radial_piece {
         float at = distance * table.knots_per_length;
         int i = min((int)at, RADIAL_KNOTS - 2);
         float u = at - (float)i, v = 1 - u, per = table.knots_per_length;
-        knot = table.values + ((size_t)pair * RADIAL_KNOTS + i) * 2 * width;
-        value_weight[0] = (1 + 2 * u) * v * v;
-        value_weight[1] = u * v * v;
-        value_weight[2] = u * u * (3 - 2 * u);
-        value_weight[3] = -u * u * v;
-        slope_weight[0] = -6 * u * v * per;
-        slope_weight[1] = v * (1 - 3 * u) * per;
-        slope_weight[2] = 6 * u * v * per;
-        slope_weight[3] = u * (3 * u - 2) * per;
+        knot = table.values + ((size_t)pair * RADIAL_KNOTS + i) * RADIAL_ROWS * width;
+        value_weight[0] = u * v * v;
+        value_weight[1] = u * u * (3 - 2 * u);
+        value_weight[2] = -u * u * v;
+        slope_weight[0] = v * (1 - 3 * u) * per;
+        slope_weight[1] = 6 * u * v * per;
+        slope_weight[2] = u * (3 * u - 2) * per;
     }
-    __device__ __forceinline__ float2 combine(const float (&weight)[4], int channel) const {
-        float2 sum = make_float2(0, 0);
+    __device__ __forceinline__ float2 row(int index, int channel) const {
+        return __ldg(reinterpret_cast<const float2 *>(knot + index * width + channel));
+    }
+    __device__ __forceinline__ float2 combine(float2 sum, const float (&weight)[3],
+                                              int channel) const {
+        constexpr int rows[3] = {1, 2, RADIAL_ROWS + 1};
 #pragma unroll
-        for (int i = 0; i < 4; i++) {
-            float2 v = __ldg(reinterpret_cast<const float2 *>(knot + i * width + channel));
+        for (int i = 0; i < 3; i++) {
+            float2 v = row(rows[i], channel);
             sum.x = fmaf(weight[i], v.x, sum.x);
             sum.y = fmaf(weight[i], v.y, sum.y);
         }
         return sum;
     }
     __device__ __forceinline__ float2 value(int channel) const {
-        return combine(value_weight, channel);
+        return combine(row(0, channel), value_weight, channel);
     }
     __device__ __forceinline__ float2 slope(int channel) const {
-        return combine(slope_weight, channel);
+        return combine(make_float2(0, 0), slope_weight, channel);
     }
 };
 

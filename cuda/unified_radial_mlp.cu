@@ -40,15 +40,10 @@ __device__ dual product(const float *__restrict__ w, const dual *x, double bias)
     return y;
 }
 
-/* A block a knot of a pair, a thread a hidden channel. */
-__global__ void fill(radial_mlp m, const int *elements, int present, bool with_output,
-                     float *values) {
-    __shared__ double shared[4];
-    __shared__ dual hidden[CHANNELS];
-    int knot = blockIdx.x % RADIAL_KNOTS, pair = blockIdx.x / RADIAL_KNOTS, c = threadIdx.x;
-    int source = elements[pair / present], target = elements[pair % present];
-    double step = (double)m.cutoff / (RADIAL_KNOTS - 1), d = knot * step;
-    int G = m.distance_functions;
+/* This thread's channel of the second hidden layer at distance d, and its slope. */
+__device__ dual second_hidden(const radial_mlp &m, int source, int target, double d, dual *hidden,
+                              double *shared) {
+    int G = m.distance_functions, c = threadIdx.x;
     double spacing = G > 1 ? (double)m.cutoff / (G - 1) : (double)m.cutoff, wide = 2 * spacing;
     dual x = {(double)m.source[source * CHANNELS + c] + m.target[target * CHANNELS + c], 0};
     for (int g = 0; g < G; g++) {
@@ -56,24 +51,33 @@ __global__ void fill(radial_mlp m, const int *elements, int present, bool with_o
         x.value += m.basis[c * G + g] * value;
         x.slope -= m.basis[c * G + g] * t / wide * value;
     }
+    __syncthreads();
     hidden[c] = norm_silu(x, m.norm_0_w[c], m.norm_0_b[c], shared);
     __syncthreads();
     x = product(m.linear_1_w + c * CHANNELS, hidden, m.linear_1_b[c]);
-    x = norm_silu(x, m.norm_1_w[c], m.norm_1_b[c], shared);
+    return norm_silu(x, m.norm_1_w[c], m.norm_1_b[c], shared);
+}
+
+/* A block a knot of a pair, a thread a hidden channel. */
+__global__ void fill(radial_mlp m, const int *elements, int present, bool with_output,
+                     float *values) {
+    __shared__ double shared[4];
+    __shared__ dual hidden[CHANNELS], ends[2][CHANNELS];
+    int knot = blockIdx.x % RADIAL_KNOTS, pair = blockIdx.x / RADIAL_KNOTS, c = threadIdx.x;
+    int source = elements[pair / present], target = elements[pair % present];
+    double step = (double)m.cutoff / (RADIAL_KNOTS - 1);
+    for (int end = 0; end < 2; end++)
+        ends[end][c] = second_hidden(m, source, target, (knot + end) * step, hidden, shared);
+    __syncthreads();
     int width = with_output ? m.outputs : CHANNELS;
-    float *to = values + (size_t)blockIdx.x * 2 * width;
-    if (!with_output) {
-        to[c] = (float)x.value;
-        to[width + c] = (float)(x.slope * step);
-        return;
-    }
-    __syncthreads();
-    hidden[c] = x;
-    __syncthreads();
+    float *to = values + (size_t)blockIdx.x * RADIAL_ROWS * width;
     for (int i = c; i < width; i += CHANNELS) {
-        dual y = product(m.linear_2_w + (size_t)i * CHANNELS, hidden, m.linear_2_b[i]);
+        const float *w = m.linear_2_w + (size_t)i * CHANNELS;
+        dual y = with_output ? product(w, ends[0], m.linear_2_b[i]) : ends[0][i];
+        dual next = with_output ? product(w, ends[1], m.linear_2_b[i]) : ends[1][i];
         to[i] = (float)y.value;
         to[width + i] = (float)(y.slope * step);
+        to[2 * width + i] = (float)(next.value - y.value);
     }
 }
 

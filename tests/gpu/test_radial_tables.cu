@@ -127,11 +127,11 @@ struct knot_edges {
     }
 };
 
-/* What a table holds at the knots of knot_edges: values, or slopes times a step. */
-static floats at_knots(const floats &table, size_t width, bool slope) {
+/* What a table holds at the knots of knot_edges: values (row 0), or slopes times a step (1). */
+static floats at_knots(const floats &table, size_t width, size_t row) {
     floats numbers;
     for (size_t i = 0; i < table.size(); i++)
-        if (i / (2 * width) % RADIAL_KNOTS != 0 && (i / width % 2 == 1) == slope)
+        if (i / (RADIAL_ROWS * width) % RADIAL_KNOTS != 0 && i / width % RADIAL_ROWS == row)
             numbers.push_back(table[i]);
     return numbers;
 }
@@ -139,19 +139,19 @@ static floats at_knots(const floats &table, size_t width, bool slope) {
 static void test_table(radial_case &w, const device_array<int> &present, bool with_output) {
     const size_t width = with_output ? OUTPUTS : C;
     const double step = CUTOFF / (RADIAL_KNOTS - 1), difference = DIFFERENCE_STEP / 2;
-    floats table =
-        output_of(poison<float>(PRESENT * PRESENT * RADIAL_KNOTS * 2 * width), [&](float *values) {
+    floats table = output_of(
+        poison<float>(PRESENT * PRESENT * RADIAL_KNOTS * RADIAL_ROWS * width), [&](float *values) {
             radial_table_fill(0, w.on_device(), present, PRESENT, with_output, values);
         });
     for (float v : table) CHECK(std::isfinite(v));
-    check_stage("radial_table_fill, value", at_knots(table, width, false),
+    check_stage("radial_table_fill, value", at_knots(table, width, 0),
                 knot_edges(0).evaluate(w.on_host(), with_output));
     doubles at[4];
     for (int i = 0; i < 4; i++)
         at[i] = knot_edges(PLACES[i] * difference).evaluate(w.on_host(), with_output);
     doubles slope = slopes(at, difference);
     for (double &s : slope) s *= step;
-    check_stage("radial_table_fill, slope", at_knots(table, width, true), slope);
+    check_stage("radial_table_fill, slope", at_knots(table, width, 1), slope);
 }
 
 /* ---- edges that read them ----------------------------------------------------------------- */
@@ -317,7 +317,7 @@ int main(void) {
     device_array<int> present({1, 2, 3, 4});
     test_table(w, present, true);
     test_table(w, present, false);
-    const size_t knots = PRESENT * PRESENT * RADIAL_KNOTS * 2;
+    const size_t knots = PRESENT * PRESENT * RADIAL_KNOTS * RADIAL_ROWS;
     device_array<float> hidden_values(poison<float>(knots * C));
     device_array<float> output_values(poison<float>(knots * OUTPUTS));
     radial_table_fill(0, w.on_device(), present, PRESENT, false, hidden_values);

@@ -27,8 +27,8 @@
  * 4e-7 A, over which it changes by as much times its slope. */
 #define TOLERANCE_TABLE 1e-5
 
-/* Its slope: differences of values of order one over 1/170 A, each rounded to 6e-8 a few times. */
-#define TOLERANCE_TABLE_SLOPE 1e-4
+/* Its slope, which changes with the rounded distance as the value does. */
+#define TOLERANCE_TABLE_SLOPE 1e-5
 
 /* A product of rows of up to 1024 numbers of order one with fp32 sums, in units of the largest: some
  * sixty roundings of 6e-8, as they are of random sign. */
