@@ -17,10 +17,10 @@
 /* What the memory was made for, and how the edges are cut. */
 struct step_plan {
     int owned = -1, nodes = -1; /* none yet */
-    int edges = 0;       /* capacity of the edge list */
-    int chunk = 0;       /* edges worked on at a time */
-    int kept_layers = 0; /* last layers whose activations stay for the backward pass */
-    size_t bytes = 0;    /* all of it */
+    int edges = 0;              /* capacity of the edge list */
+    int chunk = 0;              /* edges worked on at a time */
+    int kept_layers = 0;        /* last layers whose activations stay for the backward pass */
+    size_t bytes = 0;           /* all of it */
     int chunks() const { return chunk > 0 ? (edges + chunk - 1) / chunk : 0; }
 };
 
