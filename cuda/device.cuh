@@ -1,4 +1,4 @@
-/* What every CUDA file shares: checked calls, storage types, two channels a thread. */
+/* What every CUDA file shares: sizes, two channels a thread in either storage type, sums. */
 #ifndef UMAS_DEVICE_CUH
 #define UMAS_DEVICE_CUH
 
@@ -13,10 +13,6 @@ constexpr int ROW_THREADS = CHANNELS / 2;
 constexpr int NODE_WIDTH = 9 * CHANNELS;
 
 /* Two neighbouring channels of an array stored as half or float, as floats. */
-template <typename S> struct pair_of;
-template <> struct pair_of<__half> { using type = __half2; };
-template <> struct pair_of<float> { using type = float2; };
-
 __device__ __forceinline__ float2 load_pair(const float *p) {
     return *reinterpret_cast<const float2 *>(p);
 }
