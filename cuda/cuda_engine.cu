@@ -171,7 +171,7 @@ template <typename S> umas_status plan_edges(cuda_engine<S> &e, int64_t edges, u
 
 /* ---- input -------------------------------------------------------------------------------- */
 
-template <typename S> umas_status upload_list(cuda_engine<S> &e, const umas_atoms *atoms) {
+template <typename S> void upload_list(cuda_engine<S> &e, const umas_atoms *atoms) {
     size_t total = size_t(atoms->total);
     cudaMemcpyAsync(e.element, atoms->element, total * sizeof(int), cudaMemcpyHostToDevice,
                     e.stream);
@@ -189,7 +189,6 @@ template <typename S> umas_status upload_list(cuda_engine<S> &e, const umas_atom
                         cudaMemcpyHostToDevice, e.stream);
     }
     cudaStreamSynchronize(e.stream); /* `identity` ends here */
-    return UMAS_OK;
 }
 
 template <typename S>
@@ -228,15 +227,12 @@ umas_status count_edges(cuda_engine<S> &e, int64_t *edges, umas_error *error) {
     return status;
 }
 
-/* Memory and candidates for this call's atoms; afterwards the plan holds. */
+/* Memory, candidates and positions of atoms that the plan is for; `resized`: it has just become so.
+ * The list goes first: the next call may rely on it even where these positions are refused. */
 template <typename S>
-umas_status prepare(cuda_engine<S> &e, const umas_atoms *atoms, umas_error *error) {
-    bool resized = atoms->owned != e.plan.owned || atoms->nodes != e.plan.nodes;
-    if (resized) drop_graph(e);
+umas_status fill_plan(cuda_engine<S> &e, const umas_atoms *atoms, bool resized, umas_error *error) {
     const int *old_list[2] = {e.element, e.neighbour};
     const double *old_position = e.position;
-    e.plan.owned = atoms->owned;
-    e.plan.nodes = atoms->nodes;
     if (!reserve_input(e, atoms) || !reserve_node_lists(e))
         return umas_fail(error, UMAS_ERROR_MEMORY,
                          "no GPU memory for the neighbour lists of %d atoms; use more GPUs",
@@ -244,8 +240,8 @@ umas_status prepare(cuda_engine<S> &e, const umas_atoms *atoms, umas_error *erro
     if (old_list[0] != e.element || old_list[1] != e.neighbour || old_position != e.position)
         drop_graph(e);
     (void)reserve_edge_list(e); /* its node buffers may have moved */
+    if (atoms->list_changed) upload_list(e, atoms);
     umas_status status = upload_positions(e, atoms, error);
-    if (status == UMAS_OK && atoms->list_changed) status = upload_list(e, atoms);
     if (status != UMAS_OK || !resized) return status;
     int64_t edges = 0;
     status = count_edges(e, &edges, error);
@@ -254,7 +250,19 @@ umas_status prepare(cuda_engine<S> &e, const umas_atoms *atoms, umas_error *erro
         status =
             umas_fail(error, UMAS_ERROR_MEMORY,
                       "no GPU memory for the features of %d atoms; use more GPUs", atoms->nodes);
-    if (status != UMAS_OK) e.plan.owned = -1; /* the next call starts over */
+    return status;
+}
+
+/* Make the plan one for this call's atoms.  After a failure it is for none: the next call starts
+ * over. */
+template <typename S>
+umas_status prepare(cuda_engine<S> &e, const umas_atoms *atoms, umas_error *error) {
+    bool resized = atoms->owned != e.plan.owned || atoms->nodes != e.plan.nodes;
+    if (resized) drop_graph(e);
+    e.plan.owned = atoms->owned;
+    e.plan.nodes = atoms->nodes;
+    umas_status status = fill_plan(e, atoms, resized, error);
+    if (status != UMAS_OK) e.plan.owned = -1;
     return status;
 }
 

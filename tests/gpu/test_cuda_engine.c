@@ -89,6 +89,12 @@ static void test_errors(void) {
     memcpy(s.position + 3, s.position + 6, 3 * sizeof(double));
     umas_atoms atoms = neighbours_create(&s, 6, 1);
     CHECK(umas_engine_set_composition(engine, counts, &error) == UMAS_OK);
+    double *y = (double *)atoms.position + 4;
+    const double kept = *y;
+    *y = NAN; /* in the first call of all */
+    CHECK(umas_engine_evaluate(engine, &atoms, &r, &error) == UMAS_ERROR_GEOMETRY);
+    *y = kept;
+    atoms.list_changed = 0;
     CHECK(umas_engine_evaluate(engine, &atoms, &r, &error) == UMAS_ERROR_GEOMETRY);
     CHECK(error.row[0] == 1 && error.row[1] == 2);
     ((double *)atoms.position)[4] = NAN;
