@@ -131,6 +131,11 @@ umas_status umas_engine_set_composition(umas_engine *engine, const int64_t *coun
             return umas_fail(error, UMAS_ERROR_ARGUMENT,
                              "element %s is not in the model, which ends at atomic number %d",
                              umas_element_symbol(z), a->elements - 1);
+        if (counts[z] > 0 && !umas_model_has_element(engine->model, z))
+            return umas_fail(error, UMAS_ERROR_ARGUMENT,
+                             "element %s (atomic number %d) is not one of those that this model "
+                             "was trained for: %s",
+                             umas_element_symbol(z), z, umas_model_trained_elements(engine->model));
         atoms += counts[z];
     }
     engine->system_atoms = -1;

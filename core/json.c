@@ -103,6 +103,11 @@ umas_status umas_json_boolean(yyjson_val *parent, const char *what, const char *
     return UMAS_OK;
 }
 
+/* ASCII's control characters and, two bytes in UTF-8, those from U+0080 to U+009F. */
+static int is_control(const unsigned char *c) {
+    return c[0] < 0x20 || c[0] == 0x7f || (c[0] == 0xc2 && c[1] < 0xa0);
+}
+
 umas_status umas_json_string(yyjson_val *parent, const char *what, const char *key, char *string,
                              size_t size, umas_error *error) {
     yyjson_val *member = yyjson_obj_get(parent, key);
@@ -114,7 +119,7 @@ umas_status umas_json_string(yyjson_val *parent, const char *what, const char *k
                          what, key, length, size - 1);
     memcpy(string, yyjson_get_str(member), length + 1);
     for (size_t i = 0; i < length; i++)
-        if ((unsigned char)string[i] < 0x20 || string[i] == 0x7f)
+        if (is_control((const unsigned char *)string + i))
             return umas_fail(error, UMAS_ERROR_FORMAT, "%s: '%s' has a control character", what,
                              key);
     return UMAS_OK;

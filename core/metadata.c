@@ -5,6 +5,7 @@
 #include "json.h"
 #include "status.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -147,6 +148,49 @@ static umas_status read_architecture(yyjson_val *root, umas_architecture *a, uma
     return status;
 }
 
+static umas_status read_note(yyjson_val *root, umas_metadata *m, umas_error *error) {
+    if (yyjson_obj_get(root, "note") == NULL) return UMAS_OK;
+    const umas_status status = umas_json_string(root, WHAT, "note", m->note, sizeof m->note, error);
+    if (status == UMAS_OK && m->note[0] == '\0')
+        return umas_fail(error, UMAS_ERROR_FORMAT, WHAT ": 'note' is empty");
+    return status;
+}
+
+/* For messages and logs: their symbols by atomic number. */
+static void list_trained_elements(umas_metadata *m) {
+    size_t used = 0;
+    for (int z = 1; z < UMAS_ELEMENTS; z++)
+        if (m->is_trained[z])
+            used += (size_t)snprintf(m->trained_elements + used, sizeof m->trained_elements - used,
+                                     used > 0 ? ", %s" : "%s", umas_element_symbol(z));
+}
+
+static umas_status read_trained_elements(yyjson_val *root, umas_metadata *m, umas_error *error) {
+    static const char key[] = "trained_elements";
+    if (yyjson_obj_get(root, key) == NULL) return UMAS_OK;
+    yyjson_val *list;
+    const umas_status status = umas_json_array(root, WHAT, key, &list, error);
+    if (status != UMAS_OK) return status;
+    const size_t count = yyjson_arr_size(list);
+    if (count == 0) return umas_fail(error, UMAS_ERROR_FORMAT, WHAT ": '%s' is empty", key);
+    yyjson_arr_iter iterator;
+    yyjson_arr_iter_init(list, &iterator);
+    for (size_t i = 0; i < count; i++) {
+        int64_t z;
+        if (!umas_json_to_size(yyjson_arr_iter_next(&iterator), &z) || z < 1 ||
+            z >= m->architecture.elements)
+            return umas_fail(error, UMAS_ERROR_FORMAT,
+                             WHAT ": '%s' must be atomic numbers in 1..%d, number %zu is not", key,
+                             m->architecture.elements - 1, i);
+        if (m->is_trained[z])
+            return umas_fail(error, UMAS_ERROR_DUPLICATE, WHAT ": '%s' lists %s twice", key,
+                             umas_element_symbol((int)z));
+        m->is_trained[z] = 1;
+    }
+    list_trained_elements(m);
+    return UMAS_OK;
+}
+
 static umas_status read_references(yyjson_val *object, umas_task *task, umas_error *error) {
     yyjson_val *references;
     const umas_status status =
@@ -248,7 +292,9 @@ umas_status umas_metadata_read(const char *string, size_t length, umas_metadata 
     if (status != UMAS_OK) return status;
     yyjson_val *root = yyjson_doc_get_root(metadata->document);
     if ((status = check_version(root, error)) || (status = read_origin(root, metadata, error)) ||
+        (status = read_note(root, metadata, error)) ||
         (status = read_architecture(root, &metadata->architecture, error)) ||
+        (status = read_trained_elements(root, metadata, error)) ||
         (status = read_tasks(root, metadata, error)) ||
         (status = read_checksums(root, metadata, error)))
         umas_metadata_free(metadata);

@@ -17,8 +17,11 @@ typedef struct umas_metadata {
     char source[256];
     char sha256[65];
     int is_random;
+    char note[201]; /* empty: none */
     umas_architecture architecture;
-    umas_task *task; /* [tasks] */
+    int is_trained[UMAS_ELEMENTS];            /* for this element; only where the text is there */
+    char trained_elements[4 * UMAS_ELEMENTS]; /* "O, Si"; empty: not known */
+    umas_task *task;                          /* [tasks] */
     int tasks;
     umas_checksum *checksum; /* [checksums] sorted by name */
     int checksums;

@@ -159,6 +159,22 @@ const char *umas_model_source(const umas_model *model) { return model->metadata.
 const char *umas_model_sha256(const umas_model *model) { return model->metadata.sha256; }
 const char *umas_model_converter(const umas_model *model) { return model->metadata.converter; }
 int umas_model_is_random(const umas_model *model) { return model->metadata.is_random; }
+
+const char *umas_model_note(const umas_model *model) {
+    return model->metadata.note[0] != '\0' ? model->metadata.note : NULL;
+}
+
+const char *umas_model_trained_elements(const umas_model *model) {
+    const umas_metadata *m = &model->metadata;
+    return m->trained_elements[0] != '\0' ? m->trained_elements : NULL;
+}
+
+int umas_model_has_element(const umas_model *model, int number) {
+    const umas_metadata *m = &model->metadata;
+    if (number < 1 || number >= m->architecture.elements) return 0;
+    return m->trained_elements[0] == '\0' || m->is_trained[number];
+}
+
 int64_t umas_model_parameters(const umas_model *model) { return model->parameters; }
 int64_t umas_model_bytes(const umas_model *model) { return (int64_t)model->file.size; }
 int umas_model_task_count(const umas_model *model) { return model->metadata.tasks; }

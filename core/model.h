@@ -10,7 +10,9 @@ typedef struct umas_tensor {
     const char *name;
     int dimensions;
     int64_t shape[UMAS_MAX_DIMENSIONS];
-    const float *value; /* in the mapped file */
+    const void *stored; /* its bytes in the mapped file */
+    float *widened;     /* F16: room for its numbers in single precision; F32: NULL */
+    const float *value; /* the numbers: `stored`, or `widened` once umas_tensor_check filled it */
 } umas_tensor;
 
 /* The tensor of this name.  umas_model_open has checked that every tensor of the declared

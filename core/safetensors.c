@@ -17,6 +17,8 @@
 /* A large model's header has some 200 kB.  The limit bounds the memory that a hostile one costs. */
 #define HEADER_LIMIT (16u << 20)
 #define LENGTH_BYTES 8u
+#define F32_BYTES ((int)sizeof(float))
+#define F16_BYTES ((int)sizeof(uint16_t))
 #define METADATA_KEY "__metadata__"
 
 static umas_status map_descriptor(int descriptor, umas_safetensors *file, umas_error *error) {
@@ -100,6 +102,7 @@ umas_status umas_safetensors_open(const char *path, umas_safetensors *file, umas
 
 void umas_safetensors_close(umas_safetensors *file) {
     free(file->tensor);
+    free(file->widened);
     if (file->header != NULL) yyjson_doc_free(file->header);
     if (file->bytes != NULL) munmap((void *)file->bytes, file->size);
     *file = (umas_safetensors){0};
@@ -113,8 +116,8 @@ const char *umas_safetensors_metadata(const umas_safetensors *file, const char *
     return yyjson_get_str(string);
 }
 
-/* A tensor's shape and, in *bytes, its size. */
-static umas_status read_shape(yyjson_val *shape, umas_tensor *tensor, int64_t *bytes,
+/* A tensor's shape and, in *bytes, the size of as many numbers of `width` bytes. */
+static umas_status read_shape(yyjson_val *shape, int width, umas_tensor *tensor, int64_t *bytes,
                               umas_error *error) {
     if (!yyjson_is_arr(shape))
         return umas_fail(error, UMAS_ERROR_FORMAT, "tensor %.100s lacks a shape", tensor->name);
@@ -124,7 +127,7 @@ static umas_status read_shape(yyjson_val *shape, umas_tensor *tensor, int64_t *b
                          tensor->name, dimensions, UMAS_MAX_DIMENSIONS);
     yyjson_arr_iter iterator;
     yyjson_arr_iter_init(shape, &iterator);
-    *bytes = sizeof(float);
+    *bytes = width;
     tensor->dimensions = (int)dimensions;
     for (int d = 0; d < tensor->dimensions; d++) {
         int64_t *extent = &tensor->shape[d];
@@ -143,6 +146,7 @@ static umas_status read_shape(yyjson_val *shape, umas_tensor *tensor, int64_t *b
 /* Where a tensor lies, in bytes from the end of the header. */
 typedef struct extent {
     int64_t begin, end;
+    int width; /* bytes of a number */
     umas_tensor *tensor;
 } extent;
 
@@ -156,11 +160,14 @@ static umas_status read_tensor(yyjson_val *entry, umas_tensor *tensor, extent *p
         return umas_fail(error, UMAS_ERROR_FORMAT,
                          "tensor %.100s must have dtype, shape and data_offsets, no more",
                          tensor->name);
-    if (!yyjson_equals_strn(dtype, "F32", 3))
-        return umas_fail(error, UMAS_ERROR_TENSOR, "tensor %.100s is %.20s, not F32", tensor->name,
-                         yyjson_get_str(dtype));
+    place->width = yyjson_equals_strn(dtype, "F32", 3)   ? F32_BYTES
+                   : yyjson_equals_strn(dtype, "F16", 3) ? F16_BYTES
+                                                         : 0;
+    if (place->width == 0)
+        return umas_fail(error, UMAS_ERROR_TENSOR, "tensor %.100s is %.20s, neither F32 nor F16",
+                         tensor->name, yyjson_get_str(dtype));
     int64_t bytes = 0;
-    status = read_shape(yyjson_obj_get(entry, "shape"), tensor, &bytes, error);
+    status = read_shape(yyjson_obj_get(entry, "shape"), place->width, tensor, &bytes, error);
     if (status != UMAS_OK) return status;
     if (yyjson_arr_size(offsets) != 2 ||
         !umas_json_to_size(yyjson_arr_get(offsets, 0), &place->begin) ||
@@ -180,7 +187,8 @@ static int compare_begins(const void *a, const void *b) {
     return (first->begin > second->begin) - (first->begin < second->begin);
 }
 
-/* Each tensor must start where the one before it ends, and the last must end the file. */
+/* Each tensor must start where the one before it ends, at a multiple of its numbers' size, and the
+ * last must end the file. */
 static umas_status check_coverage(const umas_safetensors *file, extent *place, umas_error *error) {
     const int64_t available = (int64_t)(file->size - file->data);
     int64_t end = 0;
@@ -190,6 +198,10 @@ static umas_status check_coverage(const umas_safetensors *file, extent *place, u
             return umas_fail(error, UMAS_ERROR_FORMAT,
                              "tensor %.100s starts at offset %lld, the one before it ends at %lld",
                              place[i].tensor->name, (long long)place[i].begin, (long long)end);
+        if (place[i].begin % place[i].width != 0)
+            return umas_fail(error, UMAS_ERROR_FORMAT,
+                             "tensor %.100s starts at offset %lld, which is not a multiple of %d",
+                             place[i].tensor->name, (long long)place[i].begin, place[i].width);
         end = place[i].end;
     }
     if (end > available)
@@ -201,6 +213,29 @@ static umas_status check_coverage(const umas_safetensors *file, extent *place, u
         return umas_fail(error, UMAS_ERROR_OVERSIZED,
                          "%lld bytes follow the last tensor; copy the file again",
                          (long long)(available - end));
+    return UMAS_OK;
+}
+
+/* Say where every tensor's numbers are, or will be. */
+static umas_status place_tensors(umas_safetensors *file, const extent *place, umas_error *error) {
+    size_t numbers = 0;
+    for (int i = 0; i < file->tensors; i++)
+        if (place[i].width == F16_BYTES)
+            numbers += (size_t)(place[i].end - place[i].begin) / F16_BYTES;
+    /* A file's size fits in half of size_t, and thus twice the size does. */
+    float *room = numbers > 0 ? malloc(numbers * sizeof *room) : NULL;
+    if (numbers > 0 && room == NULL)
+        return umas_fail(error, UMAS_ERROR_MEMORY, "no memory for %zu numbers in single precision",
+                         numbers);
+    file->widened = room;
+    for (int i = 0; i < file->tensors; i++) {
+        umas_tensor *tensor = place[i].tensor;
+        tensor->stored = file->bytes + file->data + place[i].begin;
+        tensor->value = tensor->stored;
+        if (place[i].width == F32_BYTES) continue;
+        tensor->value = tensor->widened = room;
+        room += (place[i].end - place[i].begin) / F16_BYTES;
+    }
     return UMAS_OK;
 }
 
@@ -217,11 +252,7 @@ static umas_status read_tensors(umas_safetensors *file, extent *place, umas_erro
         file->tensors++;
     }
     const umas_status status = check_coverage(file, place, error);
-    if (status != UMAS_OK) return status;
-    for (int i = 0; i < file->tensors; i++)
-        place[i].tensor->value =
-            (const float *)(const void *)(file->bytes + file->data + place[i].begin);
-    return UMAS_OK;
+    return status == UMAS_OK ? place_tensors(file, place, error) : status;
 }
 
 static int compare_names(const void *a, const void *b) {

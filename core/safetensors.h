@@ -13,6 +13,7 @@ typedef struct umas_safetensors {
     struct yyjson_doc *header; /* holds the tensors' names */
     umas_tensor *tensor;       /* [tensors] sorted by name */
     int tensors;
+    float *widened; /* the numbers of all F16 tensors, one tensor after the other */
 } umas_safetensors;
 
 /* Map the file and parse its header.  On success, and only then, the caller closes it.
@@ -23,8 +24,9 @@ umas_status umas_safetensors_open(const char *path, umas_safetensors *file, umas
 const char *umas_safetensors_metadata(const umas_safetensors *file, const char *key,
                                       size_t *length);
 
-/* Check the list of tensors and fill `tensor`: distinct names, F32, shapes that fit their offsets,
- * offsets that cover the rest of the file exactly.
+/* Check the list of tensors and fill `tensor`: distinct names, F32 or F16, shapes that fit their
+ * offsets, offsets that cover the rest of the file exactly and are aligned.  The numbers of F16
+ * tensors get room in memory but are not there yet: see umas_tensor_check.
  * Status: FORMAT, TRUNCATED, OVERSIZED, DUPLICATE, TENSOR, MEMORY. */
 umas_status umas_safetensors_list(umas_safetensors *file, umas_error *error);
 

@@ -1,6 +1,8 @@
-/* Checksums and finiteness of all weights, shared out over threads in pieces of equal size. */
+/* Checksums and finiteness of all weights, shared out over threads in pieces of equal size.  F16
+ * ones become single precision on the way. */
 #include "tensor_check.h"
 
+#include "binary16.h"
 #include "crc32.h"
 #include "status.h"
 
@@ -8,10 +10,13 @@
 #include <string.h>
 
 #define PIECE (1 << 18) /* numbers a thread takes at a time: tensors differ in size by 10^7 */
-#define BLOCK (1 << 12) /* numbers that stay in the first cache between the two looks at them */
+#define BLOCK (1 << 12) /* numbers that stay in the first cache between the looks at them */
 
 typedef struct piece {
-    const float *value;
+    const unsigned char *stored; /* [count] numbers of `width` bytes */
+    size_t width;
+    float *widened;     /* [count], or NULL where nothing has to be widened */
+    const float *value; /* [count] */
     int64_t count;
     int64_t nonfinite; /* index of the first NaN or infinity, or -1 */
     uint32_t crc32;
@@ -39,15 +44,29 @@ static int64_t first_nonfinite(const float *value, int64_t count) {
     return k;
 }
 
+static void widen(const unsigned char *stored, float *value, int64_t count) {
+    for (int64_t k = 0; k < count; k++) {
+        uint16_t half;
+        memcpy(&half, stored + (size_t)k * sizeof half, sizeof half);
+        value[k] = umas_binary16_to_float(half);
+    }
+}
+
 static void check_piece(const umas_crc32_table *table, piece *p) {
     p->crc32 = 0;
     p->nonfinite = -1;
     for (int64_t at = 0; at < p->count; at += BLOCK) {
         const int64_t count = p->count - at < BLOCK ? p->count - at : BLOCK;
-        p->crc32 = umas_crc32(table, p->crc32, p->value + at, (size_t)count * sizeof(float));
+        const unsigned char *stored = p->stored + (size_t)at * p->width;
+        p->crc32 = umas_crc32(table, p->crc32, stored, (size_t)count * p->width);
+        if (p->widened != NULL) widen(stored, p->widened + at, count);
         const int64_t found = p->nonfinite < 0 ? first_nonfinite(p->value + at, count) : -1;
         if (found >= 0) p->nonfinite = at + found;
     }
+}
+
+static size_t width_of(const umas_tensor *tensor) {
+    return tensor->widened != NULL ? sizeof(uint16_t) : sizeof(float);
 }
 
 static int64_t pieces_of(const umas_tensor *tensor) {
@@ -57,6 +76,9 @@ static int64_t pieces_of(const umas_tensor *tensor) {
 static void cut(const umas_tensor *tensor, piece *p) {
     const int64_t count = umas_tensor_count(tensor);
     for (int64_t at = 0; at < count; at += PIECE, p++) {
+        p->width = width_of(tensor);
+        p->stored = (const unsigned char *)tensor->stored + (size_t)at * p->width;
+        p->widened = tensor->widened != NULL ? tensor->widened + at : NULL;
         p->value = tensor->value + at;
         p->count = count - at < PIECE ? count - at : PIECE;
     }
@@ -68,7 +90,7 @@ static umas_status judge(const umas_tensor *tensor, uint32_t expected, const pie
     uint32_t crc = 0;
     int64_t nonfinite = -1;
     for (int64_t i = 0; i < pieces; i++) {
-        crc = umas_crc32_join(crc, p[i].crc32, (uint64_t)p[i].count * sizeof(float));
+        crc = umas_crc32_join(crc, p[i].crc32, (uint64_t)p[i].count * width_of(tensor));
         if (nonfinite < 0 && p[i].nonfinite >= 0) nonfinite = i * PIECE + p[i].nonfinite;
     }
     if (crc != expected)

@@ -4,8 +4,8 @@
 
 #include "model.h"
 
-/* Compare every tensor's CRC-32 with crc32 [tensors] and look for NaN and infinity, in one parallel
- * pass over the bytes.  Status: CHECKSUM, NONFINITE, MEMORY. */
+/* Compare every tensor's CRC-32 with crc32 [tensors], widen those of F16 and look for NaN and
+ * infinity, in one parallel pass over the bytes.  Status: CHECKSUM, NONFINITE, MEMORY. */
 umas_status umas_tensor_check(const umas_tensor *tensor, const uint32_t *crc32, int tensors,
                               umas_error *error);
 

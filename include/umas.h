@@ -110,6 +110,14 @@ const char *umas_model_converter(const umas_model *model); /* program and versio
 int umas_model_is_random(const umas_model *model);         /* weights are random numbers */
 int64_t umas_model_parameters(const umas_model *model);    /* numbers in all tensors */
 int64_t umas_model_bytes(const umas_model *model);         /* size of the file */
+/* One line, without a newline, that users of the model must see, or NULL. */
+const char *umas_model_note(const umas_model *model);
+/* Symbols of the elements that the weights were trained for ("O, Si"), or NULL where the file does
+ * not say. */
+const char *umas_model_trained_elements(const umas_model *model);
+/* May a system hold this element?  It must be in the model's tables and, where the file lists
+ * them, among those that the weights were trained for. */
+int umas_model_has_element(const umas_model *model, int number);
 int umas_model_task_count(const umas_model *model);
 const umas_task *umas_model_task(const umas_model *model, int index);
 /* The task of this name, or NULL. */
@@ -165,7 +173,7 @@ void umas_engine_describe(const umas_engine *engine, char *text, size_t size);
 
 /* Tell the number of atoms of every element in the whole system, all ranks together.
  * counts [UMAS_ELEMENTS], counts[0] ignored.  Merges the experts when the reduced composition
- * changed.  Status: ARGUMENT (element not in the model), MEMORY, DEVICE. */
+ * changed.  Status: ARGUMENT (element that umas_model_has_element denies), MEMORY, DEVICE. */
 umas_status umas_engine_set_composition(umas_engine *engine, const int64_t *counts,
                                         umas_error *error);
 

@@ -129,6 +129,9 @@ void PairUMAS::map_types(char **symbol)
     if (number >= table)
       fail(fmt::format("the model has no parameters for {} (atom type {}): it knows {} to {}", s, i,
                        umas_element_symbol(1), umas_element_symbol(table - 1)));
+    if (!umas_model_has_element(model, number))
+      fail(fmt::format("the model was not trained for {} (atom type {}): it was for {}", s, i,
+                       umas_model_trained_elements(model)));
     number_of_type[i] = number;
   }
   if (*std::max_element(number_of_type.begin(), number_of_type.end()) == 0)
@@ -205,6 +208,8 @@ void PairUMAS::print_summary()
                                   name, umas_model_id(model), umas_model_source(model), chosen.task,
                                   chosen.charge, chosen.spin, chosen.precision_name(), a->cutoff,
                                   a->layers, a->sphere_channels, a->experts));
+  if (const char *const note = umas_model_note(model))
+    utils::logmesg(lmp, fmt::format("pair {}: {}\n", name, note));
   if (umas_model_is_random(model))
     error->warning(FLERR,
                    "Pair style {}: the weights of this model are random numbers: results "

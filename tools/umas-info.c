@@ -42,6 +42,9 @@ static void print_origin(const umas_model *model) {
     print_row("model", umas_model_id(model));
     print_row("weights",
               umas_model_is_random(model) ? "random numbers: not a trained model" : "trained");
+    if (umas_model_trained_elements(model) != NULL)
+        print_row("trained for", umas_model_trained_elements(model));
+    if (umas_model_note(model) != NULL) print_row("note", umas_model_note(model));
     print_row("source", umas_model_source(model));
     print_row("source SHA-256", sha256[strspn(sha256, "0")] != '\0' ? sha256 : "none");
     print_row("converter", umas_model_converter(model));

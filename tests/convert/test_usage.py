@@ -26,6 +26,17 @@ def check_convert(folder):
     check_refused("no output", CONVERT, [good], "-o", status=2)
     check_refused("two inputs", CONVERT, [good, good, "-o", target], "unrecognized", status=2)
     check_refused("unknown option", CONVERT, [good, "-o", target, "--fast"], "--fast", status=2)
+    for option, value, words in (
+        ("--elements", "Si,Xx", "'Xx' is not a chemical element"),
+        ("--elements", "si", "'si' is not a chemical element"),
+        ("--elements", "Si,O,Si", "Si is there twice"),
+        ("--elements", "", "'' is not a chemical element"),
+        ("--note", "two\nlines", "a character that cannot be printed"),
+        ("--note", "", "0 bytes; 1 to 200 are possible"),
+        ("--note", "\u00c5" * 101, "202 bytes; 1 to 200 are possible"),
+    ):
+        arguments = [good, "-o", target, option, value]
+        check_refused(f"{option} {value!r}", CONVERT, arguments, words, status=2)
     check_refused("missing input", CONVERT, [folder / "none.pt", "-o", target], "No such file")
     check_refused("input is a folder", CONVERT, [folder, "-o", target], "directory")
     check_refused("output exists", CONVERT, [good, "-o", there], "--force")

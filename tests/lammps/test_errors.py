@@ -1,6 +1,9 @@
 """Every mistake gives one line that says what is wrong, on one rank and on two; nothing hangs."""
 
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 
@@ -180,6 +183,44 @@ run 2
     )
 
 
+def convert(lammps, name, *options):
+    """A model file made from the goldens' checkpoint with these options of umas-convert."""
+    if not lammps.options.golden:
+        raise Skipped("no --golden")
+    program = Path(__file__).resolve().parents[2] / "tools" / "umas-convert"
+    model = lammps.folder / name
+    checkpoint = Path(lammps.options.golden) / "uma-1.2.1.pt"
+    subprocess.run([sys.executable, program, checkpoint, "-o", model, *options], check=True)
+    return model
+
+
+def elements_it_was_not_trained_for(lammps):
+    model = convert(lammps, "trained.safetensors", "--elements", "Si,O")
+    for elements, pattern in {
+        "Si C": r"the model was not trained for C \(atom type 2\): it was for O, Si",
+        "H NULL": r"the model was not trained for H \(atom type 1\): it was for O, Si",
+        "Og O": r"the model has no parameters for Og",
+    }.items():
+        deck = start() + lammps.style(elements, model=model) + RUN
+        one_error(lammps, elements, deck, r"Pair style umas: " + pattern)
+    files = {"data": data_file(*crystal())}
+    lammps.run(start() + lammps.style("Si O", model=model) + RUN, files=files)
+    lammps.run(start() + lammps.style("NULL Si", model=model) + RUN, files=files)
+
+
+def notes_are_shown(lammps):
+    note = "for {trying}, testing % and teaching"  # signs that formats could take for their own
+    model = convert(lammps, "note.safetensors", "--note", note)
+    files = {"data": data_file(*crystal())}
+    for ranks in (1, 2):
+        run = lammps.run(start() + lammps.style("Si O", model=model) + RUN, ranks, files=files)
+        lines = run.output.splitlines()
+        true(f"the note on {ranks} ranks: {lines}", lines.count(f"pair umas: {note}") == 1)
+    without = lammps.run(start() + lammps.style("Si O") + RUN, files=files)
+    lines = [line for line in without.output.splitlines() if line.startswith("pair umas:")]
+    true(f"no more than model and engine without a note: {lines}", len(lines) == 2)
+
+
 def a_restart_needs_pair_coeff(lammps):
     files = {"data": data_file(*crystal())}
     first = lammps.run(start() + lammps.style("Si O") + "run 0\nwrite_restart at0\n", files=files)
@@ -216,6 +257,8 @@ if __name__ == "__main__":
             surroundings,
             atoms_on_top_of_each_other,
             positions_that_are_no_numbers,
+            elements_it_was_not_trained_for,
+            notes_are_shown,
             a_restart_needs_pair_coeff,
             random_weights_are_announced,
         ],

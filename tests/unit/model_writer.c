@@ -103,6 +103,64 @@ void draft_tensors(model_draft *draft, const umas_architecture *architecture, ui
         for (size_t k = 0; k < n; k++)
             draft->value[i][k] = (float)(mean + scale * next_uniform(&seed));
     }
+    draft->is_half = reserve(NULL, (size_t)draft->tensors * sizeof *draft->is_half);
+    for (int i = 0; i < draft->tensors; i++) draft->is_half[i] = 0;
+}
+
+/* ---- tensors as the file has them --------------------------------------------------------- */
+
+/* The distance between the F16 numbers about this one: they have eleven binary digits, and none
+ * beyond 2^-24. */
+static double half_step(double value) {
+    int exponent;
+    (void)frexp(value, &exponent);
+    if (value == 0) return ldexp(1, -24);
+    return ldexp(1, exponent - 11 > -24 ? exponent - 11 : -24);
+}
+
+/* Bits of an F16 number: exponent and fraction follow each other, so that steps count through. */
+static uint16_t half_bits(double value) {
+    const unsigned sign = signbit(value) ? 0x8000u : 0;
+    if (isnan(value)) return (uint16_t)(sign | 0x7e00u);
+    if (isinf(value)) return (uint16_t)(sign | 0x7c00u);
+    const double step = half_step(value);
+    const unsigned binades = step > ldexp(1, -24) ? (unsigned)(ilogb(step) + 24) : 0;
+    return (uint16_t)(sign | ((binades << 10) + (unsigned)(fabs(value) / step)));
+}
+
+void draft_halve(model_draft *draft, int tensor) {
+    const size_t n = count(&draft->shape[tensor]);
+    draft->is_half[tensor] = 1;
+    for (size_t k = 0; k < n; k++) {
+        float *value = &draft->value[tensor][k];
+        *value = (float)(nearbyint(*value / half_step(*value)) * half_step(*value));
+    }
+}
+
+static size_t stored_size(const model_draft *draft, int tensor) {
+    return count(&draft->shape[tensor]) *
+           (draft->is_half[tensor] ? sizeof(uint16_t) : sizeof(float));
+}
+
+static void store(const model_draft *draft, int tensor, unsigned char *bytes) {
+    const size_t size = stored_size(draft, tensor);
+    if (draft->is_half[tensor]) {
+        for (size_t k = 0; 2 * k < size; k++) {
+            const uint16_t bits = half_bits(draft->value[tensor][k]);
+            memcpy(bytes + 2 * k, &bits, sizeof bits);
+        }
+    } else {
+        memcpy(bytes, draft->value[tensor], size);
+    }
+}
+
+static uint32_t stored_crc32(const model_draft *draft, int tensor, const umas_crc32_table *table) {
+    const size_t size = stored_size(draft, tensor);
+    unsigned char *bytes = reserve(NULL, size);
+    store(draft, tensor, bytes);
+    const uint32_t crc = umas_crc32(table, 0, bytes, size);
+    free(bytes);
+    return crc;
 }
 
 /* ---- texts of the file -------------------------------------------------------------------- */
@@ -134,7 +192,9 @@ void draft_metadata(model_draft *draft) {
     umas_crc32_fill(&table);
     append(&t, ",\"format_version\":1,\"model_id\":\"UMA-S-test\",");
     append(&t, "\"converter\":\"model_writer\",\"source\":{\"name\":\"none\",\"sha256\":\"\"},");
-    append(&t, "\"random\":true,\"architecture\":");
+    append(&t, "\"random\":true,");
+    for (const char *c = draft->members; c != NULL && *c != '\0'; c++) append(&t, "%c", *c);
+    append(&t, "\"architecture\":");
     append_architecture(&t, &draft->architecture);
     append(&t, ",\"tasks\":[");
     append_task(&t, "omat", 0, &draft->architecture);
@@ -143,8 +203,7 @@ void draft_metadata(model_draft *draft) {
     append(&t, "],\"tensors\":{");
     for (int i = 0; i < draft->tensors; i++)
         append(&t, "%s\"%s\":\"%08x\"", i > 0 ? "," : "", draft->shape[i].name,
-               (unsigned)umas_crc32(&table, 0, draft->value[i],
-                                    count(&draft->shape[i]) * sizeof(float)));
+               (unsigned)stored_crc32(draft, i, &table));
     append(&t, "}}");
     free(draft->metadata);
     draft->metadata = t.string;
@@ -164,8 +223,9 @@ void draft_header(model_draft *draft) {
     size_t begin = 0;
     for (int i = 0; i < draft->tensors; i++) {
         const umas_tensor_shape *shape = &draft->shape[i];
-        const size_t end = begin + count(shape) * sizeof(float);
-        append(&t, ",\"%s\":{\"dtype\":\"F32\",\"shape\":[", shape->name);
+        const size_t end = begin + stored_size(draft, i);
+        append(&t, ",\"%s\":{\"dtype\":\"%s\",\"shape\":[", shape->name,
+               draft->is_half[i] ? "F16" : "F32");
         for (int d = 0; d < shape->dimensions; d++)
             append(&t, "%s%lld", d > 0 ? "," : "", (long long)shape->shape[d]);
         append(&t, "],\"data_offsets\":[%zu,%zu]}", begin, end);
@@ -179,17 +239,13 @@ void draft_header(model_draft *draft) {
 void draft_file(model_draft *draft) {
     const size_t text_length = strlen(draft->header), length = (text_length + 7) / 8 * 8;
     draft->size = 8 + length;
-    for (int i = 0; i < draft->tensors; i++) draft->size += count(&draft->shape[i]) * sizeof(float);
+    for (int i = 0; i < draft->tensors; i++) draft->size += stored_size(draft, i);
     draft->bytes = reserve(draft->bytes, draft->size);
     for (int i = 0; i < 8; i++) draft->bytes[i] = (unsigned char)((uint64_t)length >> (8 * i));
     memset(draft->bytes + 8, ' ', length);
     memcpy(draft->bytes + 8, draft->header, text_length);
     unsigned char *next = draft->bytes + 8 + length;
-    for (int i = 0; i < draft->tensors; i++) {
-        const size_t bytes = count(&draft->shape[i]) * sizeof(float);
-        memcpy(next, draft->value[i], bytes);
-        next += bytes;
-    }
+    for (int i = 0; i < draft->tensors; next += stored_size(draft, i), i++) store(draft, i, next);
 }
 
 int draft_write(const model_draft *draft, const char *path) {
@@ -202,6 +258,7 @@ int draft_write(const model_draft *draft, const char *path) {
 void draft_free(model_draft *draft) {
     for (int i = 0; i < draft->tensors; i++) free(draft->value[i]);
     free(draft->value);
+    free(draft->is_half);
     free(draft->shape);
     free(draft->metadata);
     free(draft->header);

@@ -21,6 +21,8 @@ typedef struct model_draft {
     int tensors;
     umas_tensor_shape *shape; /* [tensors] */
     float **value;            /* [tensors][numbers of the shape] */
+    int *is_half;             /* [tensors] stored as F16; all F32 until draft_halve */
+    const char *members;      /* further ones of the metadata, as `"note":"x",`, or NULL */
     char *metadata;           /* the string `umas`, from behind its checksum on */
     char *header;             /* JSON */
     unsigned char *bytes;     /* [size] the file */
@@ -28,6 +30,8 @@ typedef struct model_draft {
 } model_draft;
 
 void draft_tensors(model_draft *draft, const umas_architecture *architecture, uint64_t seed);
+/* Round a tensor's values to the nearest F16 ones and store them as such. */
+void draft_halve(model_draft *draft, int tensor);
 void draft_metadata(model_draft *draft); /* needs the tensors */
 void draft_header(model_draft *draft);   /* needs the metadata */
 void draft_file(model_draft *draft);     /* needs the header and the tensors */

@@ -36,10 +36,11 @@ static void test_cuts(int file, const model_draft *draft, size_t stride) {
     }
 }
 
-int main(int argc, char **argv) {
-    const size_t stride = argc > 1 ? (size_t)strtoul(argv[1], NULL, 10) : 1;
+static void test_model(int is_half, size_t stride) {
     model_draft draft;
     draft_tensors(&draft, &tiny_architecture, 3);
+    for (int i = 0; is_half && i < draft.tensors; i++) draft_halve(&draft, i);
+    draft.members = "\"trained_elements\":[2,5],\"note\":\"of use to none\",";
     draft_metadata(&draft);
     draft_header(&draft);
     draft_file(&draft);
@@ -56,5 +57,11 @@ int main(int argc, char **argv) {
     }
     remove(PATH);
     draft_free(&draft);
+}
+
+int main(int argc, char **argv) {
+    const size_t stride = argc > 1 ? (size_t)strtoul(argv[1], NULL, 10) : 1;
+    test_model(0, stride);
+    test_model(1, stride);
     return check_report();
 }

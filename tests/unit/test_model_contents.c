@@ -12,6 +12,27 @@ static void add_nan(model_draft *d) { d->value[2][5] = NAN; }
 static void add_infinity(model_draft *d) { d->value[d->tensors - 1][0] = INFINITY; }
 static void add_minus_infinity(model_draft *d) { d->value[0][0] = -INFINITY; }
 
+static void halve_all(model_draft *d) {
+    for (int i = 0; i < d->tensors; i++) draft_halve(d, i);
+}
+
+static void halve_and_add_nan(model_draft *d) {
+    halve_all(d);
+    add_nan(d);
+}
+
+static void halve_and_add_minus_infinity(model_draft *d) {
+    halve_all(d);
+    add_minus_infinity(d);
+}
+
+/* Seven numbers, so that what follows in single precision is not aligned to it. */
+static void halve_seven(model_draft *d) {
+    int i = 0;
+    while (strcmp(d->shape[i].name, "backbone.routing_mlp.0.bias") != 0) i++;
+    draft_halve(d, i);
+}
+
 static void drop_tensor(model_draft *d) { free(d->value[--d->tensors]); }
 
 static void rename_tensor(model_draft *d) {
@@ -42,6 +63,15 @@ static const damage_case weight_damage[] = {
     {"infinity", UMAS_ERROR_NONFINITE, "tensor head.energy_block.4.bias: number 0 is inf",
      add_infinity, 0, 0, 0, 0, 0},
     {"-infinity", UMAS_ERROR_NONFINITE, "number 0 is -inf", add_minus_infinity, 0, 0, 0, 0, 0},
+    {"F16", UMAS_OK, "", halve_all, 0, 0, 0, 0, 0},
+    {"F16 NaN", UMAS_ERROR_NONFINITE, "tensor backbone.spin_embedding.weight: number 5 is nan",
+     halve_and_add_nan, 0, 0, 0, 0, 0},
+    {"F16 -infinity", UMAS_ERROR_NONFINITE,
+     "tensor backbone.sphere_embedding.weight: number 0 is -inf", halve_and_add_minus_infinity, 0,
+     0, 0, 0, 0},
+    {"F32 after seven F16", FORMAT, "is not a multiple of 4", halve_seven, 0, 0, 0, 0, 0},
+    {"F16 sizes with F32 declared", FORMAT, "needs 72 bytes, its offsets hold 36", halve_all, 0, 0,
+     "\"dtype\":\"F16\"", "\"dtype\":\"F32\"", 0},
     {"missing", TENSOR, "tensor head.energy_block.4.bias is missing", drop_tensor, 0, 0, 0, 0, 0},
     {"renamed", TENSOR, "tensor backbone.spare does not belong", rename_tensor, 0, 0, 0, 0, 0},
     {"transposed", TENSOR, "has the shape [3, 101], the declared architecture needs [101, 3]",
@@ -76,8 +106,11 @@ static const struct {
     {SPIN "\"dtype\"", SPIN "\"shape\":[1],\"dtype\"", DUPLICATE, "gives 'shape' twice"},
     {SPIN "\"dtype\"", SPIN "\"kind\":1,\"dtype\"", FORMAT, "no more"},
     {SPIN "\"dtype\"", SPIN "\"Dtype\"", FORMAT, "must have dtype"},
-    {SPIN "\"dtype\":\"F32\"", SPIN "\"dtype\":\"BF16\"", TENSOR, "is BF16, not F32"},
-    {SPIN "\"dtype\":\"F32\"", SPIN "\"dtype\":\"F32\\u0000\"", TENSOR, "not F32"},
+    {SPIN "\"dtype\":\"F32\"", SPIN "\"dtype\":\"BF16\"", TENSOR, "is BF16, neither F32 nor F16"},
+    {SPIN "\"dtype\":\"F32\"", SPIN "\"dtype\":\"F64\"", TENSOR, "is F64, neither F32 nor F16"},
+    {SPIN "\"dtype\":\"F32\"", SPIN "\"dtype\":\"F16\"", FORMAT,
+     "needs 606 bytes, its offsets hold 1212"},
+    {SPIN "\"dtype\":\"F32\"", SPIN "\"dtype\":\"F32\\u0000\"", TENSOR, "neither F32 nor F16"},
     {SPIN "\"dtype\":\"F32\"", SPIN "\"dtype\":32", FORMAT, "must have dtype"},
     {SPIN "\"dtype\":\"F32\",", SPIN, FORMAT, "must have dtype"},
     {SPIN, "\"x\":7," SPIN, FORMAT, "x is not a JSON object"},
@@ -107,6 +140,11 @@ static const struct {
 };
 
 /* A text of the metadata -> what replaces it, checksums being right. */
+#define RANDOM "\"random\":true"
+#define ELEMENTS RANDOM ",\"trained_elements\":"
+#define NOTE RANDOM ",\"note\":"
+#define TWENTY "twenty bytes of text"
+#define HUNDRED TWENTY TWENTY TWENTY TWENTY TWENTY
 static const struct {
     const char *metadata, *new_metadata;
     umas_status status;
@@ -122,6 +160,29 @@ static const struct {
     {"\"format_version\":1", "\"format_version\":0", FORMAT, "'format_version' is 0"},
     {"\"format_version\":1", "\"format_version\":\"1\"", FORMAT, "lacks an integer"},
     {"\"format_version\":1,", "", FORMAT, "lacks an integer 'format_version'"},
+    {RANDOM, ELEMENTS "[5,1,3]", UMAS_OK, ""},
+    {RANDOM, ELEMENTS "[]", FORMAT, "metadata: 'trained_elements' is empty"},
+    {RANDOM, ELEMENTS "null", FORMAT, "metadata lacks an array 'trained_elements'"},
+    {RANDOM, ELEMENTS "{\"1\":5}", FORMAT, "metadata lacks an array 'trained_elements'"},
+    {RANDOM, ELEMENTS "[1,0]", FORMAT, "must be atomic numbers in 1..5, number 1 is not"},
+    {RANDOM, ELEMENTS "[6]", FORMAT, "must be atomic numbers in 1..5, number 0 is not"},
+    {RANDOM, ELEMENTS "[-1]", FORMAT, "must be atomic numbers in 1..5"},
+    {RANDOM, ELEMENTS "[4294967297]", FORMAT, "must be atomic numbers in 1..5"},
+    {RANDOM, ELEMENTS "[1.0]", FORMAT, "must be atomic numbers in 1..5"},
+    {RANDOM, ELEMENTS "[\"H\"]", FORMAT, "must be atomic numbers in 1..5"},
+    {RANDOM, ELEMENTS "[5,1,5]", DUPLICATE, "metadata: 'trained_elements' lists B twice"},
+    {RANDOM, ELEMENTS "[1],\"trained_elements\":[2]", DUPLICATE, "gives 'trained_elements' twice"},
+    {RANDOM, NOTE "\"" HUNDRED HUNDRED "\"", UMAS_OK, ""},
+    {RANDOM, NOTE "\"" HUNDRED HUNDRED "!\"", FORMAT, "'note' has 201 bytes, at most 200 may be"},
+    {RANDOM, NOTE "\"\"", FORMAT, "metadata: 'note' is empty"},
+    {RANDOM, NOTE "7", FORMAT, "metadata lacks a string 'note'"},
+    {RANDOM, NOTE "\"two\\nlines\"", FORMAT, "metadata: 'note' has a control character"},
+    {RANDOM, NOTE "\"zero \\u0000\"", FORMAT, "metadata: 'note' has a control character"},
+    {RANDOM, NOTE "\"\\u0085\"", FORMAT, "metadata: 'note' has a control character"},
+    {RANDOM, NOTE "\"\\u009f\"", FORMAT, "metadata: 'note' has a control character"},
+    {RANDOM, NOTE "\"\\u00a0 3 \xc3\x85, \xe2\x82\xac\"", UMAS_OK, ""},
+    {RANDOM, NOTE "\"\xc3\"", FORMAT, "not JSON"},
+    {RANDOM, NOTE "\"a\",\"note\":\"b\"", DUPLICATE, "gives 'note' twice"},
     {"\"model_id\":\"UMA-S-test\"", "\"model_id\":null", FORMAT, "lacks a string 'model_id'"},
     {"UMA-S-test", "UMA\\tS", FORMAT, "control character"},
     {"UMA-S-test", "0123456789012345678901234567890123456789012345678901234567890123", FORMAT,

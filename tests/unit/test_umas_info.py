@@ -9,6 +9,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+CHECKPOINT = Path(__file__).resolve().parents[1] / "golden" / "uma-1.2.1.pt"
+
 failures = 0
 
 
@@ -60,6 +62,23 @@ def check_table(info, model):
     check(all(t[4:] == ["99", "(H-Es)"] for t in tasks), f"references: {tasks}")
 
 
+def check_labels(info, convert, folder):
+    """A note and a list of elements are printed where the file has them."""
+    plain, labelled = folder / "plain.safetensors", folder / "labelled.safetensors"
+    labels = {"trained for": "O, Si", "note": "for trying, testing and teaching"}
+    options = ["--elements", "Si,O", "--note", labels["note"]]
+    for model, extra, expected in ((plain, [], {}), (labelled, options, labels)):
+        made = run(sys.executable, convert, CHECKPOINT, "-o", model, *extra)
+        check(made[0] == 0, f"umas-convert: {made[2]}")
+        code, out, err = run(info, model)
+        check(code == 0 and err == "", f"{model.name}: status {code}, {err!r}")
+        rows = {line[:26].rstrip(): line[26:] for line in out.splitlines()}
+        check(rows.get("weights") == "trained", f"{model.name}: weights {rows.get('weights')!r}")
+        for name in labels:
+            found, wanted = rows.get(name), expected.get(name)
+            check(found == wanted, f"{model.name}: {name} {found!r}, not {wanted!r}")
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("umas_info")
@@ -74,6 +93,7 @@ def main():
         )
         check(made[0] == 0, f"umas-random-model: {made[2]}")
         check_table(info, model)
+        check_labels(info, Path(options.umas_random_model).with_name("umas-convert"), Path(folder))
         model.write_bytes(model.read_bytes()[:-1])
         check_refused(info, [model], 1, "cut off")
         check_refused(info, [Path(folder) / "none"], 1, "No such file")

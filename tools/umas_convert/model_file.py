@@ -12,6 +12,7 @@ import numpy as np
 from . import ModelError
 
 FORMAT_VERSION = 1
+_WIDTH = {"F32": 4, "F16": 2}  # bytes of a number
 
 
 def tensor_shapes(architecture):
@@ -90,19 +91,20 @@ def _layer(prefix, a, inputs):
     }
 
 
-def write_model(path, members, tensor, force=False, progress=None):
+def write_model(path, members, tensor, force=False, progress=None, dtype="F32"):
     """Write a model file, whole or not at all; returns its size in bytes.
 
     members   the members of `__metadata__.umas` but for crc32, format_version and tensors
     tensor    tensor(name, shape) gives the float32 array of that name
     force     replace an existing file
     progress  progress(bytes done, bytes) is called now and then
+    dtype     "F32", or "F16", which refuses numbers that it does not hold exactly
     """
     path = Path(path)
     check_destination(path, force)
     shapes = tensor_shapes(members["architecture"])
-    begin = len(_header(members, shapes, dict.fromkeys(shapes, 0)))
-    total = sum(_bytes(shape) for shape in shapes.values())
+    begin = len(_header(members, shapes, dict.fromkeys(shapes, 0), dtype))
+    total = sum(_bytes(shape, dtype) for shape in shapes.values())
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with open(partial, "xb") as file:
@@ -110,14 +112,15 @@ def write_model(path, members, tensor, force=False, progress=None):
             checksums = {}
             done = 0
             for name, shape in shapes.items():
-                content = memoryview(_checked(name, tensor(name, shape), shape)).cast("B")
+                array = _checked(name, tensor(name, shape), shape)
+                content = memoryview(_halved(name, array) if dtype == "F16" else array).cast("B")
                 checksums[name] = zlib.crc32(content)
                 file.write(content)
                 done += len(content)
                 if progress:
                     progress(done, total)
             file.seek(0)
-            file.write(_header(members, shapes, checksums))
+            file.write(_header(members, shapes, checksums, dtype))
             file.flush()
             os.fsync(file.fileno())
         check_destination(path, force)
@@ -133,8 +136,8 @@ def check_destination(path, force):
         raise ModelError(f"{path} exists already; --force replaces it")
 
 
-def _bytes(shape):
-    return 4 * int(np.prod(shape, dtype=np.int64))
+def _bytes(shape, dtype):
+    return _WIDTH[dtype] * int(np.prod(shape, dtype=np.int64))
 
 
 def _checked(name, array, shape):
@@ -146,7 +149,20 @@ def _checked(name, array, shape):
     return array
 
 
-def _header(members, shapes, checksums):
+def _halved(name, array):
+    """The same numbers in 16 bits, all of them exactly."""
+    with np.errstate(over="ignore"):
+        half = array.astype("<f2")
+    wrong = np.flatnonzero(half != array)
+    if wrong.size:
+        raise ModelError(
+            f"tensor {name} cannot be stored in 16 bits: number {wrong[0]}, "
+            f"{array.flat[wrong[0]]:.9g}, would change"
+        )
+    return half
+
+
+def _header(members, shapes, checksums, dtype):
     """The file up to its first tensor; its length does not depend on the checksums."""
     tensors = {name: f"{checksums[name]:08x}" for name in shapes}
     body = json.dumps(
@@ -157,8 +173,8 @@ def _header(members, shapes, checksums):
     header = {"__metadata__": {"umas": umas}}
     offset = 0
     for name, shape in shapes.items():
-        end = offset + _bytes(shape)
-        header[name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [offset, end]}
+        end = offset + _bytes(shape, dtype)
+        header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [offset, end]}
         offset = end
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # tensors start at a multiple of eight bytes
