@@ -1,7 +1,5 @@
 /* The CUDA engine's life: device, weights, memory, and the loop that repeats a step until its
  * result can be trusted. */
-#include "cuda_engine.cuh"
-
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -9,164 +7,14 @@
 #include <new>
 
 #include "cuda_backend.h"
+#include "memory_plan.cuh"
 
 namespace {
-
-/* Edges a chunk may have: what keeps 32-bit indices into its widest array safe. */
-constexpr int LARGEST_CHUNK = 1 << 18;
-constexpr int SMALLEST_CHUNK = 1 << 12;
 
 umas_status device_error(umas_error *error, const char *what, cudaError_t status) {
     return umas_fail(error,
                      status == cudaErrorMemoryAllocation ? UMAS_ERROR_MEMORY : UMAS_ERROR_DEVICE,
                      "%s: %s", what, cudaGetErrorString(status));
-}
-
-/* ---- memory ------------------------------------------------------------------------------- */
-
-/* Bytes a node, an edge of the list, an edge of a chunk and an edge of a kept layer take. */
-template <typename S> struct sizes {
-    size_t node, edge, chunk_edge, kept_edge;
-
-    explicit sizes(const cuda_engine<S> &e) {
-        size_t L = size_t(e.a->layers), feature = NODE_WIDTH * sizeof(float);
-        int rows = e.rows;
-        node = (3 * L + 3) * feature + 256;
-        edge = sizeof(float4) * 6 + EDGE_RECORD * sizeof(float) + 5 * sizeof(int);
-        size_t kept_width = size_t(radial_width(rows) + conv_1_width(rows) + conv_2_width(rows));
-        kept_edge = kept_width * sizeof(S);
-        chunk_edge = (HIDDEN_WIDTH + kept_width + size_t(radial_width(rows)) +
-                      size_t(message_width(rows)) + 2 * size_t(conv_2_width(rows))) *
-                     sizeof(S);
-    }
-};
-
-/* Candidates of all owned atoms; a rank without atoms may have no list at all. */
-size_t candidate_count(const umas_atoms *atoms) {
-    return atoms->owned > 0 ? size_t(atoms->first[atoms->owned]) : 0;
-}
-
-template <typename S> bool reserve_input(cuda_engine<S> &e, const umas_atoms *atoms) {
-    size_t total = size_t(atoms->total) + 1, pairs = candidate_count(atoms) + 1;
-    return e.position.reserve(total * 3) && e.position_host.reserve(total * 3) &&
-           e.element.reserve(total) && e.node.reserve(total) &&
-           e.first.reserve(size_t(atoms->owned) + 1) && e.neighbour.reserve(pairs);
-}
-
-/* What the list of edges has a number for every node of. */
-template <typename S> bool reserve_node_lists(cuda_engine<S> &e) {
-    size_t n = size_t(e.plan.nodes) + 1;
-    return e.in_first.reserve(n + 1) && e.out_first.reserve(n + 1) && e.cursor.reserve(n + 1) &&
-           e.scan.reserve(edge_list_scan_bytes(int(n)));
-}
-
-template <typename S> bool reserve_nodes(cuda_engine<S> &e) {
-    size_t n = size_t(e.plan.nodes) + 1, width = n * NODE_WIDTH, L = size_t(e.a->layers);
-    bool ok = true;
-    if (e.layer.size() != L + 1) e.layer = std::vector<layer_features>(L + 1);
-    for (size_t i = 0; i <= L; i++) {
-        ok = ok && e.layer[i].x.reserve(width);
-        if (i < L) ok = ok && e.layer[i].x_mid.reserve(width) && e.layer[i].h.reserve(width);
-    }
-    for (auto *b : {&e.g_x, &e.g_h}) ok = ok && b->reserve(width);
-    size_t partials = size_t(force_partials(int(n))) * 6 + size_t(energy_partials(int(n))) +
-                      size_t(balance_partials(int(n))) * 64;
-    ok = ok && e.energy.reserve(n) && e.atom_energy.reserve(n) && e.atom_energy_host.reserve(n) &&
-         e.force.reserve(n * 3) && e.force_host.reserve(n * 3) && e.atom_virial.reserve(n * 6) &&
-         e.atom_virial_host.reserve(n * 6) && e.partial.reserve(partials);
-    return ok && (!e.setup.exchange || e.exchange_host.reserve(width));
-}
-
-template <typename S> bool reserve_edge_list(cuda_engine<S> &e) {
-    size_t n = size_t(e.plan.edges) + 1;
-    bool ok = e.count.reserve(1) && e.out.reserve(n) && e.pair.reserve(n) && e.source.reserve(n) &&
-              e.target.reserve(n) && e.unsorted.reserve(n) && e.vector.reserve(n) &&
-              e.record.reserve(n * EDGE_RECORD) && e.g_target.reserve(2 * n) &&
-              e.g_source.reserve(2 * n) && e.edge_vector.reserve(n);
-    e.list = {e.plan.edges, e.count,  e.in_first, e.out_first,      e.out,
-              e.pair,       e.source, e.target,   e.unsorted,       e.cursor,
-              e.vector,     e.record, e.scan,     e.scan.capacity()};
-    return ok;
-}
-
-template <typename S> bool reserve_chunk(cuda_engine<S> &e) {
-    size_t n = size_t(e.plan.chunk) + 1;
-    bool ok =
-        e.hidden.reserve(n * HIDDEN_WIDTH) && e.radial.reserve(n * radial_width(e.rows)) &&
-        e.radial_slope.reserve(n * radial_width(e.rows)) &&
-        e.message.reserve(n * message_width(e.rows)) &&
-        e.conv_1.reserve(n * conv_1_width(e.rows)) && e.conv_2.reserve(n * conv_2_width(e.rows)) &&
-        e.gated.reserve(n * conv_2_width(e.rows)) && e.g_conv_2.reserve(n * conv_2_width(e.rows));
-    if (e.kept.empty()) e.kept = std::vector<kept_activations<S>>(size_t(e.a->layers));
-    size_t edges = size_t(e.plan.edges) + 1;
-    for (int i = e.a->layers - e.plan.kept_layers; i < e.a->layers; i++) {
-        auto &k = e.kept[size_t(i)];
-        ok = ok && k.radial.reserve(edges * radial_width(e.rows)) &&
-             k.conv_1.reserve(edges * conv_1_width(e.rows)) &&
-             k.conv_2.reserve(edges * conv_2_width(e.rows));
-    }
-    return ok;
-}
-
-template <typename S> void release_edges(cuda_engine<S> &e) {
-    for (auto *b : {&e.hidden, &e.radial, &e.radial_slope, &e.message, &e.conv_1, &e.gated,
-                    &e.conv_2, &e.g_conv_2})
-        b->release();
-    e.kept.clear();
-}
-
-template <typename S> void drop_graph(cuda_engine<S> &e) {
-    if (e.graph) cudaGraphExecDestroy(e.graph);
-    e.graph = nullptr;
-}
-
-/* GiB, for messages. */
-double gib(size_t bytes) { return double(bytes) / (1 << 30); }
-
-/* Refuse what cannot fit, and say how many atoms like these would.  `edges`: of this rank. */
-template <typename S>
-umas_status check_fit(const cuda_engine<S> &e, int64_t edges, umas_error *error) {
-    const sizes<S> size(e);
-    const size_t nodes = size_t(e.plan.nodes), smallest = SMALLEST_CHUNK * size.chunk_edge;
-    const size_t need = nodes * size.node + size_t(edges) * size.edge + smallest;
-    if (need <= e.memory) return UMAS_OK;
-    const double room = e.memory > smallest ? double(e.memory - smallest) : 0;
-    const double largest = 0.99 * double(e.plan.owned) * room / double(need - smallest);
-    return umas_fail(error, UMAS_ERROR_MEMORY,
-                     "%d atoms need %.1f GiB of GPU memory and may take %.1f; about %lld fit: use "
-                     "more GPUs or a larger memory fraction",
-                     e.plan.owned, gib(need), gib(e.memory), (long long)largest);
-}
-
-/* Room for `edges` edges of the planned atoms: the list, then whole chunks, then kept layers, as
- * far as the share of memory goes. */
-template <typename S> umas_status plan_edges(cuda_engine<S> &e, int64_t edges, umas_error *error) {
-    const sizes<S> size(e);
-    drop_graph(e);
-    release_edges(e);
-    e.plan.edges = e.plan.chunk = e.plan.kept_layers = 0;
-    if (edges > INT32_MAX / 2)
-        return umas_fail(error, UMAS_ERROR_MEMORY, "%lld edges are too many for one GPU; use more",
-                         (long long)edges);
-    umas_status status = check_fit(e, edges, error);
-    if (status != UMAS_OK) return status;
-    e.plan.edges = int(edges);
-    if (!reserve_edge_list(e))
-        return umas_fail(error, UMAS_ERROR_MEMORY, "no GPU memory for the list of %d edges",
-                         e.plan.edges);
-    if (edges == 0) return UMAS_OK;
-    const size_t taken = size_t(e.plan.nodes) * size.node + size_t(edges) * size.edge;
-    const size_t budget = e.memory - taken;
-    int chunk = int(edges < LARGEST_CHUNK ? edges : LARGEST_CHUNK);
-    while (size_t(chunk) * size.chunk_edge > budget && chunk > SMALLEST_CHUNK) chunk /= 2;
-    e.plan.chunk = chunk;
-    const size_t layers =
-        (budget - size_t(chunk) * size.chunk_edge) / (size_t(edges) * size.kept_edge);
-    e.plan.kept_layers = layers < size_t(e.a->layers) ? int(layers) : e.a->layers;
-    e.plan.bytes = taken + size_t(chunk) * size.chunk_edge +
-                   size_t(e.plan.kept_layers) * size_t(edges) * size.kept_edge;
-    if (reserve_chunk(e)) return UMAS_OK;
-    return umas_fail(error, UMAS_ERROR_MEMORY, "no GPU memory for %d edges at a time", chunk);
 }
 
 /* ---- input -------------------------------------------------------------------------------- */
@@ -205,9 +53,6 @@ umas_status upload_positions(cuda_engine<S> &e, const umas_atoms *atoms, umas_er
     return UMAS_OK;
 }
 
-/* Edges come and go between steps: some room spares most repetitions. */
-int64_t with_room(int64_t edges) { return edges + edges / 64 + 128; }
-
 /* ---- steps -------------------------------------------------------------------------------- */
 
 template <typename S> umas_status wait_for(cuda_engine<S> &e, umas_error *error) {
@@ -220,37 +65,32 @@ template <typename S> umas_status wait_for(cuda_engine<S> &e, umas_error *error)
 /* The number of edges, counted on the device without building them. */
 template <typename S>
 umas_status count_edges(cuda_engine<S> &e, int64_t *edges, umas_error *error) {
-    edge_list_count(e.stream, e.candidates(), e.list, e.report);
+    edge_list_count(e.stream, e.candidates(), e.list(), e.report);
     cudaMemcpyAsync(e.report_host, e.report, sizeof(step_report), cudaMemcpyDeviceToHost, e.stream);
     umas_status status = wait_for(e, error);
     *edges = static_cast<step_report *>(e.report_host)->edges;
     return status;
 }
 
+/* Do the buffers that the input goes through suffice as they are? */
+template <typename S> bool input_fits(const cuda_engine<S> &e, const umas_atoms *atoms) {
+    return size_t(atoms->total) < e.element.capacity() &&
+           candidate_count(atoms) < e.neighbour.capacity();
+}
+
 /* Memory, candidates and positions of atoms that the plan is for; `resized`: it has just become so.
  * The list goes first: the next call may rely on it even where these positions are refused. */
 template <typename S>
 umas_status fill_plan(cuda_engine<S> &e, const umas_atoms *atoms, bool resized, umas_error *error) {
-    const int *old_list[2] = {e.element, e.neighbour};
-    const double *old_position = e.position;
-    if (!reserve_input(e, atoms) || !reserve_node_lists(e))
-        return umas_fail(error, UMAS_ERROR_MEMORY,
-                         "no GPU memory for the neighbour lists of %d atoms; use more GPUs",
-                         atoms->owned);
-    if (old_list[0] != e.element || old_list[1] != e.neighbour || old_position != e.position)
-        drop_graph(e);
-    (void)reserve_edge_list(e); /* its node buffers may have moved */
+    umas_status status = UMAS_OK;
+    if (resized || !input_fits(e, atoms)) status = reserve_input(e, atoms, error);
+    if (status != UMAS_OK) return status;
     if (atoms->list_changed) upload_list(e, atoms);
-    umas_status status = upload_positions(e, atoms, error);
+    status = upload_positions(e, atoms, error);
     if (status != UMAS_OK || !resized) return status;
     int64_t edges = 0;
     status = count_edges(e, &edges, error);
-    if (status == UMAS_OK) status = check_fit(e, edges, error);
-    if (status == UMAS_OK && !reserve_nodes(e))
-        status =
-            umas_fail(error, UMAS_ERROR_MEMORY,
-                      "no GPU memory for the features of %d atoms; use more GPUs", atoms->nodes);
-    return status;
+    return status == UMAS_OK ? plan_memory(e, edges, error) : status;
 }
 
 /* Make the plan one for this call's atoms.  After a failure it is for none: the next call starts
@@ -258,7 +98,6 @@ umas_status fill_plan(cuda_engine<S> &e, const umas_atoms *atoms, bool resized, 
 template <typename S>
 umas_status prepare(cuda_engine<S> &e, const umas_atoms *atoms, umas_error *error) {
     bool resized = atoms->owned != e.plan.owned || atoms->nodes != e.plan.nodes;
-    if (resized) drop_graph(e);
     e.plan.owned = atoms->owned;
     e.plan.nodes = atoms->nodes;
     umas_status status = fill_plan(e, atoms, resized, error);
@@ -268,7 +107,7 @@ umas_status prepare(cuda_engine<S> &e, const umas_atoms *atoms, umas_error *erro
 
 template <typename S> umas_status capture(cuda_engine<S> &e, bool atom_virial, umas_error *error) {
     cudaGraph_t graph = nullptr;
-    drop_graph(e);
+    e.drop_graph();
     cudaError_t status = cudaStreamBeginCapture(e.stream, cudaStreamCaptureModeThreadLocal);
     if (status != cudaSuccess) return device_error(error, "starting a graph", status);
     umas_status queued = queue_step(e, atom_virial, error);
@@ -314,21 +153,23 @@ template <typename S> bool finite(const cuda_engine<S> &e) {
 /* Gradients that overflow 16 bits are tried again, smaller.  A step needs no more than a few
  * tries: 2^-4 of 2^12 is far below any gradient that fp32 itself survives. */
 constexpr float FIRST_SCALE = 4096.0f, SMALLEST_SCALE = 1.0f / 16;
+/* What overflows passes, and small gradients lose digits at a small scale: after this many sound
+ * steps the next larger one is tried again.  All ranks count the same steps. */
+constexpr int STEPS_AT_SMALLER_SCALE = 100;
 
-/* A first capacity on the ranks that have none, once any of them has none: all take part. */
-template <typename S> umas_status plan_first(cuda_engine<S> &e, bool *lost, umas_error *error) {
-    if (!any_rank(e, e.plan.edges == 0, lost) || e.plan.edges > 0) return UMAS_OK;
-    int64_t edges = 0;
-    umas_status status = count_edges(e, &edges, error);
-    if (status != UMAS_OK || edges == 0) return status;
-    return plan_edges(e, with_room(edges), error);
+template <typename S> void try_larger_scale(cuda_engine<S> &e) {
+    if (sizeof(S) > 2 || e.gradient_scale >= FIRST_SCALE) return;
+    if (e.sound_steps < STEPS_AT_SMALLER_SCALE) return;
+    e.gradient_scale *= 16;
+    e.sound_steps = 0;
 }
 
 template <typename S>
 umas_status step_until_sound(cuda_engine<S> &e, bool atom_virial, umas_error *error) {
     const step_report &report = *static_cast<step_report *>(e.report_host);
     bool lost = false;
-    umas_status status = plan_first(e, &lost, error);
+    umas_status status = UMAS_OK;
+    try_larger_scale(e);
     while (status == UMAS_OK && !lost) {
         status = run(e, atom_virial, error);
         if (status != UMAS_OK) break;
@@ -336,13 +177,14 @@ umas_status step_until_sound(cuda_engine<S> &e, bool atom_virial, umas_error *er
             return umas_fail_rows(error, UMAS_ERROR_GEOMETRY, report.overlap[0], report.overlap[1],
                                   "two atoms are on top of each other");
         bool grow = report.edges > e.plan.edges;
-        if (grow) status = plan_edges(e, with_room(report.edges), error);
+        if (grow) status = plan_memory(e, report.edges, error);
         if (status != UMAS_OK || any_rank(e, grow, &lost)) continue;
         if (!any_rank(e, !finite(e), &lost)) break;
         if (e.gradient_scale <= SMALLEST_SCALE || sizeof(S) > 2)
             return umas_fail(error, UMAS_ERROR_OVERFLOW,
                              "energies or forces are not finite; try precision single or double");
         e.gradient_scale /= 16;
+        e.sound_steps = 0;
     }
     if (status == UMAS_OK && lost)
         status = umas_fail(error, UMAS_ERROR_EXCHANGE, "the sum over ranks failed");
@@ -374,12 +216,14 @@ umas_status evaluate(void *self, const umas_atoms *atoms, int64_t system_atoms, 
     auto &e = *static_cast<cuda_engine<S> *>(self);
     cudaError_t set = cudaSetDevice(e.device);
     if (set != cudaSuccess) return device_error(error, "choosing the GPU", set);
-    if (e.system_atoms != double(system_atoms)) drop_graph(e);
+    if (e.system_atoms != double(system_atoms)) e.drop_graph();
     e.system_atoms = double(system_atoms);
     umas_status status = prepare(e, atoms, error);
     if (status == UMAS_OK) status = step_until_sound(e, result->atom_virial != nullptr, error);
-    if (status == UMAS_OK) hand_out(e, atoms, result);
-    return status;
+    if (status != UMAS_OK) return status;
+    hand_out(e, atoms, result);
+    e.sound_steps++;
+    return UMAS_OK;
 }
 
 /* ---- weights ------------------------------------------------------------------------------ */
@@ -411,7 +255,7 @@ template <typename S> umas_status merge(void *self, const int64_t *counts, umas_
     umas_status status = merge_experts(e.setup.model, e.setup.task, e.setup.charge, e.setup.spin,
                                        counts, e.merged, error);
     if (status != UMAS_OK) return status;
-    drop_graph(e);
+    e.drop_graph();
     if (!upload_weights(e.merged, e.weights))
         return umas_fail(error, UMAS_ERROR_MEMORY, "no GPU memory for the merged weights");
     std::vector<int> present;
@@ -428,12 +272,13 @@ template <typename S> void describe(const void *self, char *text, size_t size) {
     const auto &e = *static_cast<const cuda_engine<S> *>(self);
     cudaDeviceProp properties;
     if (cudaGetDeviceProperties(&properties, e.device) != cudaSuccess) properties.name[0] = 0;
-    (void)std::snprintf(text, size,
-                        "GPU %d (%s): %d atoms, %d edges in %d chunks, activations of %d of %d "
-                        "layers kept, %.2f GiB (%.1f KiB an atom) of %.1f",
-                        e.device, properties.name, std::max(0, e.plan.owned), e.plan.edges,
-                        e.plan.chunks(), e.plan.kept_layers, e.a->layers, gib(e.plan.bytes),
-                        double(e.plan.bytes) / 1024 / std::max(1, e.plan.owned), gib(e.memory));
+    (void)std::snprintf(
+        text, size,
+        "GPU %d (%s): %d atoms, %d edges in %d chunks, activations of %d and radial "
+        "functions of %d of %d layers kept, %.2f GiB (%.1f KiB an atom) of %.1f",
+        e.device, properties.name, std::max(0, e.plan.owned), e.plan.edges, e.plan.chunks(),
+        e.plan.kept_layers, e.plan.kept_radials, e.a->layers, gib(e.plan.bytes),
+        double(e.plan.bytes) / 1024 / std::max(1, e.plan.owned), gib(e.memory));
 }
 
 /* ---- life --------------------------------------------------------------------------------- */
@@ -518,10 +363,15 @@ umas_status create(const umas_engine_setup *setup, int device, double memory_fra
 
 template <typename S> cuda_engine<S>::~cuda_engine() {
     if (stream) cudaSetDevice(device);
-    drop_graph(*this);
+    drop_graph();
     products_close(products);
     if (stream) cudaStreamDestroy(stream);
     dense_weights_destroy(merged);
+}
+
+template <typename S> void cuda_engine<S>::drop_graph() {
+    if (graph) cudaGraphExecDestroy(graph);
+    graph = nullptr;
 }
 
 template <typename S> radial_table cuda_engine<S>::degree_table() const {

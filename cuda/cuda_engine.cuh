@@ -20,6 +20,7 @@ struct step_plan {
     int edges = 0;              /* capacity of the edge list */
     int chunk = 0;              /* edges worked on at a time */
     int kept_layers = 0;        /* last layers whose activations stay for the backward pass */
+    int kept_radials = 0;       /* of these, the last ones whose radial functions stay, too */
     size_t bytes = 0;           /* all of it */
     int chunks() const { return chunk > 0 ? (edges + chunk - 1) / chunk : 0; }
 };
@@ -56,8 +57,7 @@ template <typename S> struct cuda_engine {
     device_buffer<long long> first;
     host_buffer<double> position_host;
     /* the edge list */
-    edge_list_buffers list{};
-    device_buffer<int> count, in_first, out_first, out, pair, source, target, unsorted, cursor;
+    device_buffer<int> count, in_first, out_first, out, pair, unsorted, cursor;
     device_buffer<float4> vector;
     device_buffer<float> record;
     device_buffer<char> scan;
@@ -82,16 +82,22 @@ template <typename S> struct cuda_engine {
     float graph_scale = 0;
 
     float gradient_scale = 1; /* gradients are this much larger than they are */
+    int sound_steps = 0;      /* since it changed */
     double system_atoms = 0;
 
     stage_clock *clock = nullptr; /* times the step that is queued; NULL: nothing does */
     int timed_edges = 0;          /* of that step */
 
     ~cuda_engine();
+    void drop_graph();
 
     edge_list edges() const {
         return {plan.owned, plan.nodes, plan.edges, count,  in_first,
                 out_first,  out,        pair,       vector, record};
+    }
+    edge_list_buffers list() const {
+        return {plan.edges, count,  in_first, out_first, out,  pair,
+                unsorted,   cursor, vector,   record,    scan, scan.capacity()};
     }
     edge_gradient gradient() const { return {g_target, g_source}; }
     candidate_list candidates() const {

@@ -22,11 +22,12 @@ template <typename S> struct step {
     }
 
     bool kept(int layer) const { return layer >= e.a->layers - e.plan.kept_layers; }
+    bool radial_kept(int layer) const { return layer >= e.a->layers - e.plan.kept_radials; }
     /* Where a chunk's activations live: in the layer's store or in the chunk's buffers. */
     S *place(int layer, device_buffer<S> kept_activations<S>::*store, S *chunk_buffer, int width,
              edge_span span) const {
-        return kept(layer) ? e.kept[size_t(layer)].*store + size_t(span.begin) * size_t(width)
-                           : chunk_buffer;
+        S *all = e.kept[size_t(layer)].*store;
+        return all ? all + size_t(span.begin) * size_t(width) : chunk_buffer;
     }
     S *radial_of(int layer, edge_span span) const {
         return place(layer, &kept_activations<S>::radial, e.radial, radial_width(rows), span);
@@ -105,10 +106,8 @@ template <typename S> struct step {
     void chunk_backward(int layer, int chunk) {
         const auto &w = e.weights.block[size_t(layer)];
         edge_span s = span(chunk);
-        if (!kept(layer)) {
-            radial_product(layer, s, false, radial_of(layer, s));
-            convolve(layer, s);
-        }
+        if (!radial_kept(layer)) radial_product(layer, s, false, radial_of(layer, s));
+        if (!kept(layer)) convolve(layer, s);
         S *conv_1 = conv_1_of(layer, s);
         begin("permute_wigner_inv_edge_to_node_backward", cost.edge_to_node_backward(s));
         permute_wigner_inv_edge_to_node_backward<S>(stream, rows, edges, s, w.conv_2.bias,
@@ -269,7 +268,7 @@ umas_status queue_step(cuda_engine<S> &e, bool atom_virial, umas_error *error) {
     e.failed = false;
     step<S> s(e);
     s.begin("edge_list", s.cost.edge_list());
-    edge_list_build(e.stream, e.candidates(), e.list, e.report);
+    edge_list_build(e.stream, e.candidates(), e.list(), e.report);
     umas_status status = s.forward(error);
     if (status != UMAS_OK) return status;
     s.head();

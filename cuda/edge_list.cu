@@ -62,12 +62,9 @@ __global__ void bound(candidate_list c, edge_list_buffers to, const step_report 
 
 __device__ void place_edge(const candidate_list &c, const edge_list_buffers &to, int e, int i,
                            int j, double3 v) {
-    int source = c.node[j];
-    to.source[e] = source;
-    to.target[e] = i;
     to.pair[e] = c.element_slot[c.element[j]] * c.elements_present + c.element_slot[c.element[i]];
     to.vector[e] = make_float4((float)v.x, (float)v.y, (float)v.z, (float)sqrt(squared(v)));
-    to.out_unsorted[atomicAdd(&to.cursor[source], 1)] = e;
+    to.out_unsorted[atomicAdd(&to.cursor[c.node[j]], 1)] = e;
 }
 
 /* Frame and Wigner entries in double, as core/edge_geometry.c; stored in fp32. */

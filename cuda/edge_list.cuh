@@ -45,7 +45,7 @@ struct candidate_list {
 /* Buffers of the construction, all written by it. */
 struct edge_list_buffers {
     int capacity;
-    int *count, *first, *out_first, *out, *pair, *source, *target;
+    int *count, *first, *out_first, *out, *pair;
     int *out_unsorted, *cursor; /* [capacity], [nodes + 1] */
     float4 *vector;
     float *record;

@@ -135,6 +135,27 @@ static void test_overflow(const char *tensor, int power, double scale, umas_prec
     umas_model_close(model);
 }
 
+/* A smaller scale is left again for the larger one after a while; where that overflows still, the
+ * result stays the same. */
+static void test_scale_returns(const char *tensor, int power) {
+    umas_model *model = scaled_model(tensor, power);
+    umas_engine *engine = cuda_engine(model, cuda_options(UMAS_MIXED));
+    structure s = scatter(12, 6, 0.1);
+    umas_atoms atoms = neighbours_create(&s, 6, 1);
+    outcome first = run(engine, &s, &atoms);
+    printf("%s times 2^%d, many steps\n", tensor, power);
+    for (int step = 0; step < 320; step++) {
+        outcome again = run(engine, &s, &atoms);
+        CHECK(same_bits(&again, &first, s.atoms));
+        outcome_free(&again);
+    }
+    outcome_free(&first);
+    neighbours_free(&atoms);
+    structure_free(&s);
+    umas_engine_destroy(engine);
+    umas_model_close(model);
+}
+
 int main(void) {
     if (umas_device_count() == 0) {
         printf("skipped: no CUDA device\n");
@@ -148,6 +169,7 @@ int main(void) {
     const char *head = "head.energy_block.4.weight", *convolution = "so2_conv_1.fc_m0.weight";
     for (int power = 0; power <= 16; power += 4)
         test_overflow(head, power, ldexp(1, power), UMAS_MIXED, UMAS_OK);
+    for (int power = 8; power <= 16; power += 4) test_scale_returns(head, power);
     test_overflow(head, 40, ldexp(1, 40), UMAS_MIXED, UMAS_ERROR_OVERFLOW);
     test_overflow(head, 40, ldexp(1, 40), UMAS_SINGLE, UMAS_OK);
     test_overflow(convolution, 40, 1, UMAS_MIXED, UMAS_ERROR_OVERFLOW);

@@ -6,7 +6,7 @@ static const umas_precision PRECISIONS[2] = {UMAS_SINGLE, UMAS_MIXED};
 
 /* What umas_engine_describe says. */
 typedef struct step_plan {
-    int atoms, edges, chunks, kept, layers;
+    int atoms, edges, chunks, kept, radials, layers;
     double taken, an_atom, share; /* GiB, KiB, GiB */
 } step_plan;
 
@@ -18,10 +18,10 @@ static step_plan plan_of(const umas_engine *engine) {
     const char *numbers = strstr(text, "): ");
     CHECK(numbers != NULL &&
           sscanf(numbers,
-                 "): %d atoms, %d edges in %d chunks, activations of %d of %d layers kept, %lf GiB "
-                 "(%lf KiB an atom) of %lf",
-                 &p.atoms, &p.edges, &p.chunks, &p.kept, &p.layers, &p.taken, &p.an_atom,
-                 &p.share) == 8);
+                 "): %d atoms, %d edges in %d chunks, activations of %d and radial functions of %d "
+                 "of %d layers kept, %lf GiB (%lf KiB an atom) of %lf",
+                 &p.atoms, &p.edges, &p.chunks, &p.kept, &p.radials, &p.layers, &p.taken,
+                 &p.an_atom, &p.share) == 9);
     return p;
 }
 
@@ -66,8 +66,9 @@ static void test_chunks(umas_precision precision) {
     outcome want = run(engine, &s, &atoms);
     step_plan whole = plan_of(engine);
     CHECK(whole.edges > 12000 && whole.chunks == 1 && whole.kept == whole.layers);
+    CHECK(whole.radials == whole.layers);
     umas_engine_destroy(engine);
-    int several_chunks = 0, some_layers = 0, everything = 0;
+    int several_chunks = 0, some_layers = 0, some_radials = 0, everything = 0;
     printf("chunks\n");
     for (double bytes = 32e6; bytes < 8e9 && !everything; bytes *= 1.3) {
         outcome got;
@@ -78,7 +79,8 @@ static void test_chunks(umas_precision precision) {
             step_plan p = plan_of(engine);
             several_chunks += p.chunks >= 3 && p.kept == 0;
             some_layers += p.kept > 0 && p.kept < p.layers;
-            everything += p.chunks == 1 && p.kept == p.layers;
+            some_radials += p.radials > 0 && p.radials < p.kept;
+            everything += p.chunks == 1 && p.radials == p.layers;
             CHECK(p.taken * (1 << 30) <= bytes * 1.05);
             compare("in chunks", &got, &want, s.atoms, precision);
             outcome_free(&got);
@@ -87,7 +89,7 @@ static void test_chunks(umas_precision precision) {
         }
         umas_engine_destroy(engine);
     }
-    CHECK(several_chunks && some_layers && everything);
+    CHECK(several_chunks && some_layers && some_radials && everything);
     outcome_free(&want);
     neighbours_free(&atoms);
     structure_free(&s);

@@ -15,7 +15,7 @@ struct list_on_device {
     device_array<double> position;
     device_array<int> element, node, neighbour, slot;
     device_array<long long> candidate_first;
-    device_array<int> count, first, out_first, out, pair, source, target, unsorted, cursor;
+    device_array<int> count, first, out_first, out, pair, unsorted, cursor;
     device_array<float> vector, record;
     device_array<char> scan;
     device_array<step_report> report;
@@ -31,39 +31,29 @@ struct list_on_device {
           slot(element_slots()),
           candidate_first(std::vector<long long>(a.first.begin(), a.first.end())),
           count(int_poison(1)), first(int_poison(rows)), out_first(int_poison(rows)),
-          out(int_poison(n)), pair(int_poison(n)), source(int_poison(n)), target(int_poison(n)),
-          unsorted(int_poison(n)), cursor(int_poison(rows)), vector(poison<float>(4 * n)),
+          out(int_poison(n)), pair(int_poison(n)), unsorted(int_poison(n)),
+          cursor(int_poison(rows)), vector(poison<float>(4 * n)),
           record(poison<float>(EDGE_RECORD * n)),
           scan(std::vector<char>(edge_list_scan_bytes(a.atoms.nodes))),
           report(std::vector<step_report>(1)) {
         candidates = {a.atoms.owned,   a.atoms.nodes, position, element, node,
                       candidate_first, neighbour,     slot,     PRESENT, CUTOFF};
-        buffers = {(int)n,
-                   count,
-                   first,
-                   out_first,
-                   out,
-                   pair,
-                   source,
-                   target,
-                   unsorted,
-                   cursor,
-                   reinterpret_cast<float4 *>((float *)vector),
-                   record,
-                   scan,
-                   edge_list_scan_bytes(a.atoms.nodes)};
+        buffers = {(int)n,    count,  first,
+                   out_first, out,    pair,
+                   unsorted,  cursor, reinterpret_cast<float4 *>((float *)vector),
+                   record,    scan,   edge_list_scan_bytes(a.atoms.nodes)};
     }
 };
 
 /* The list read back, and the report. */
 struct built_list {
-    ints count, first, out_first, out, pair, source, target;
+    ints count, first, out_first, out, pair;
     floats vector, record;
     step_report report;
 
     bool operator==(const built_list &o) const {
         return count == o.count && first == o.first && out_first == o.out_first && out == o.out &&
-               pair == o.pair && source == o.source && target == o.target &&
+               pair == o.pair &&
                memcmp(vector.data(), o.vector.data(), vector.size() * sizeof(float)) == 0 &&
                memcmp(record.data(), o.record.data(), record.size() * sizeof(float)) == 0 &&
                report.edges == o.report.edges && report.overlap[0] == o.report.overlap[0] &&
@@ -76,9 +66,8 @@ static built_list build_once(const scattered_atoms &a, int capacity) {
     edge_list_build(0, d.candidates, d.buffers, d.report);
     MUST(cudaGetLastError());
     MUST(cudaDeviceSynchronize());
-    return {d.count.read(),  d.first.read(),    d.out_first.read(), d.out.read(),
-            d.pair.read(),   d.source.read(),   d.target.read(),    d.vector.read(),
-            d.record.read(), d.report.read()[0]};
+    return {d.count.read(), d.first.read(),  d.out_first.read(), d.out.read(),
+            d.pair.read(),  d.vector.read(), d.record.read(),    d.report.read()[0]};
 }
 
 /* Twice, with the same bits. */
@@ -131,8 +120,6 @@ static void test_build(const atom_counts &counts, int spare) {
     CHECK(got.first == first_of_nodes(want, a.atoms));
     CHECK(got.out_first == narrow(want.out_first, (size_t)a.atoms.nodes + 1));
     CHECK(starts_with(got.out, narrow(want.out, n)));
-    CHECK(starts_with(got.source, ints(want.source_node, want.source_node + n)));
-    CHECK(starts_with(got.target, ints(want.target, want.target + n)));
     CHECK(starts_with(got.pair, pairs_of(want, a)));
     check_geometry(got, want);
 }
