@@ -1,0 +1,371 @@
+#!/usr/bin/env python3
+"""Train the student on labelled structures; stop at any time, start again, go on from there.
+
+Several GPUs: torchrun --nproc-per-node N train.py ...; each takes its own batches.
+Data are extended XYZ files, or the .npz files that --pack makes of them (small enough to carry to
+another machine).  The learning rate follows the share of --minutes (of training, on this device)
+or of --steps that is done, across restarts.  The state file is replaced every --save seconds and
+when the run is told to stop; export.py makes a checkpoint of it.
+"""
+
+import argparse
+import copy
+import math
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from dataset import Budget, GraphSet, fit_references, force_scale, read_frames, write_frames
+from step import CapturedStep, CompiledStep, PlainStep
+from student import ELEMENTS, build, energy_forces_stress
+from team import Team
+
+WARM_UP = 0.02  # share of the schedule
+LAST_RATE = 0.01  # of the learning rate, at the end
+EVALUATED = 200  # held-out frames looked at during training
+BENCHMARKED = 1000  # frames, so that a benchmark starts soon
+AGREED = 16  # steps between two looks at the leader's clock
+SOFT = 1 / 3  # of a weight: what has more counts in the errors printed during training
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("train", help="training frames, .extxyz or .npz")
+    parser.add_argument("heldout", help="held-out frames")
+    parser.add_argument("--pack", metavar="FOLDER", help="write both as .npz there and stop")
+    parser.add_argument("--state", default="student.state", help="own checkpoint (student.state)")
+    schedule = parser.add_mutually_exclusive_group()
+    schedule.add_argument("--minutes", type=float, default=10, help="of training in all (10)")
+    schedule.add_argument("--steps", type=int, help="in all, in place of --minutes")
+    parser.add_argument("--stop-after", type=float, default=math.inf, metavar="SECONDS")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--step", choices=["plain", "captured", "compiled"], default="plain")
+    parser.add_argument("--compile-mode", help="torch.compile's mode")
+    parser.add_argument("--bf16", action="store_true", help="products of layers in bf16")
+    parser.add_argument("--fp32", action="store_true", help="no TF32 products")
+    parser.add_argument("--channels", type=int, default=128)
+    parser.add_argument("--layers", type=int, default=2)
+    parser.add_argument("--batch-edges", type=int, default=32768, help="of a batch (32768)")
+    parser.add_argument("--rate", type=float, default=1e-3, help="learning rate (1e-3)")
+    parser.add_argument("--decay", type=float, default=1e-3, help="of weights (1e-3)")
+    parser.add_argument("--clip", type=float, default=100, help="norm of the gradient (100)")
+    parser.add_argument("--ema", type=float, default=0.999, help="decay of the average (0.999)")
+    parser.add_argument("--energy", type=float, default=20, help="coefficient (20)")
+    parser.add_argument("--forces", type=float, default=10, help="coefficient (10)")
+    parser.add_argument("--stress", type=float, default=100, help="coefficient (100)")
+    parser.add_argument("--soft-force", type=float, default=5, help="eV/A, see dataset.py (5)")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--save", type=float, default=60, help="seconds between states (60)")
+    parser.add_argument("--report", type=float, default=10, help="seconds between lines (10)")
+    parser.add_argument("--evaluate", type=float, default=60, help="seconds (60)")
+    parser.add_argument("--benchmark", type=int, metavar="N", help="time N steps of each")
+    parser.add_argument(
+        "--benchmark-edges", type=int, nargs="+", default=[16384, 32768, 65536], metavar="E"
+    )
+    parser.add_argument(
+        "--benchmark-steps", nargs="+", default=["plain", "captured"], metavar="KIND"
+    )
+    return parser.parse_args()
+
+
+def batch_budget(edges):
+    """Structures have 40 to 120 edges an atom but for dimers and clusters."""
+    atoms = max(edges // 32, 128)
+    return Budget(edges=edges, atoms=atoms, frames=max(atoms // 16, 8))
+
+
+def make_step(kind, model, scale, options, bf16):
+    coefficients = (options.energy, options.forces, options.stress)
+    if kind == "captured":
+        return CapturedStep(model, scale, coefficients, bf16)
+    if kind == "compiled":
+        return CompiledStep(model, scale, coefficients, bf16, options.compile_mode)
+    return PlainStep(model, scale, coefficients, bf16)
+
+
+def progress_line(done, total):
+    if done == total or done % 500 == 0:
+        print(f"neighbour lists: {done} of {total} frames", flush=True)
+
+
+def load_graphs(path, references, options, chosen=None):
+    frames = read_frames(path)
+    strangers = sorted(set(frames.numbers.tolist()) - set(ELEMENTS))
+    if strangers:
+        raise SystemExit(f"{path}: elements {strangers}; the student knows {ELEMENTS}")
+    if chosen and len(frames) > chosen:
+        frames = frames.select(np.linspace(0, len(frames) - 1, chosen).astype(int))
+    return GraphSet(
+        frames, references, options.soft_force, options.device, progress=progress_line
+    )
+
+
+class Trainer:
+    def __init__(self, options, references, scale, team):
+        self.options, self.references, self.scale, self.team = options, references, scale, team
+        self.model = build(options.channels, options.layers, options.seed).to(options.device)
+        self.model.train()
+        self.average = copy.deepcopy(self.model).requires_grad_(False)
+        self.weights = [p for p in self.model.parameters() if p.requires_grad]
+        self.averaged = [
+            a for a, p in zip(self.average.parameters(), self.model.parameters()) if p.requires_grad
+        ]
+        spared = {f"backbone.{name}" for name in self.model.backbone.no_weight_decay()}
+        groups = {True: [], False: []}
+        for name, weight in self.model.named_parameters():
+            if weight.requires_grad:
+                groups[name in spared or name.endswith("bias")].append(weight)
+        self.optimizer = torch.optim.AdamW(
+            [
+                {"params": groups[False], "weight_decay": options.decay},
+                {"params": groups[True], "weight_decay": 0.0},
+            ],
+            lr=options.rate,
+            fused=True,
+        )
+        self.steps, self.elapsed, self.epoch, self.position = 0, 0.0, 0, 0
+        self.skipped = torch.zeros((), device=options.device)
+
+    def progress(self):
+        """Share of the schedule that is done."""
+        if self.options.steps:
+            return self.steps / self.options.steps
+        return self.elapsed / (60 * self.options.minutes)
+
+    def rate(self):
+        done = self.progress()
+        if done < WARM_UP:
+            return self.options.rate * (done + 1e-3) / (WARM_UP + 1e-3)
+        share = min((done - WARM_UP) / (1 - WARM_UP), 1)
+        return self.options.rate * (
+            LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * share))
+        )
+
+    def update(self):
+        """One step of the optimiser and the average; a gradient that is not finite is skipped."""
+        self.team.average_gradients(self.weights)
+        norm = torch.nn.utils.clip_grad_norm_(self.weights, self.options.clip, foreach=True)
+        bad = (~torch.isfinite(norm)).float()
+        self.skipped += bad
+        self.optimizer.grad_scale, self.optimizer.found_inf = None, bad
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate()
+        self.optimizer.step()
+        self.steps += 1
+        decay = min(self.options.ema, (1 + self.steps) / (10 + self.steps))
+        torch._foreach_lerp_(self.averaged, self.weights, 1 - decay)
+        return norm
+
+    def save(self):
+        path = Path(self.options.state)
+        state = {
+            "channels": self.options.channels,
+            "layers": self.options.layers,
+            "scale": self.scale,
+            "references": self.references,
+            "ema": dict(self.average.named_parameters()),
+            "model": dict(self.model.named_parameters()),
+            "optimizer": self.optimizer.state_dict(),
+            "steps": self.steps,
+            "elapsed": self.elapsed,
+            "epoch": self.epoch,
+            "position": self.position,
+        }
+        part = path.with_name(path.name + ".part")
+        torch.save(state, part)
+        os.replace(part, path)
+
+    def resume(self):
+        state = torch.load(self.options.state, map_location=self.options.device, weights_only=True)
+        for key in ("channels", "layers"):
+            if state[key] != getattr(self.options, key):
+                raise SystemExit(f"{self.options.state}: its {key} are {state[key]}")
+        with torch.no_grad():
+            for model, key in ((self.model, "model"), (self.average, "ema")):
+                for name, weight in model.named_parameters():
+                    weight.copy_(state[key][name])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.references, self.scale = state["references"], state["scale"]
+        for key in ("steps", "elapsed", "epoch", "position"):
+            setattr(self, key, state[key])
+        print(f"resumed {self.options.state}: step {self.steps}, {self.elapsed:.0f} s", flush=True)
+
+    def errors(self, graphs, budget):
+        """Mean absolute errors of the averaged model where forces are not extreme, as text."""
+        totals = torch.zeros(6, device=self.options.device)
+        for row in graphs.plan(range(len(graphs.natoms)), budget):
+            batch = graphs.batch(row, budget)
+            energy, forces, stress = energy_forces_stress(self.average, batch, self.scale, False)
+            soft = batch.frame_weight > SOFT
+            atoms = batch.atom_weight > SOFT
+            strained = batch.stress_weight > SOFT
+            parts = [
+                ((energy - batch.energy).abs() / batch.natoms * soft).sum(),
+                soft.sum(),
+                ((forces - batch.forces).abs().mean(1) * atoms).sum(),
+                atoms.sum(),
+                ((stress - batch.stress).abs().mean(1) * strained).sum(),
+                strained.sum(),
+            ]
+            totals += torch.stack([part.detach().float() for part in parts])
+        e, frames, f, atoms, s, strained = totals.tolist()
+        return (
+            f"held out: {1e3 * e / max(frames, 1):.2f} meV/atom, "
+            f"{1e3 * f / max(atoms, 1):.1f} meV/A, {1e3 * s / max(strained, 1):.3f} meV/A^3"
+        )
+
+
+def train(trainer, graphs, heldout, options):
+    """The loop; returns when the schedule or the time is over, or a signal came."""
+    stop, team = [], trainer.team
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.append(True))
+    budget = batch_budget(options.batch_edges)
+    step = make_step(options.step, trainer.model, trainer.scale, options, options.bf16)
+    running, counted, norm = torch.zeros(7, device=options.device), 0, None
+    saved = logged = evaluated = last = None
+    elapsed, over = trainer.elapsed, trainer.progress() >= 1
+    while not over:
+        order = np.random.default_rng([options.seed, trainer.epoch]).permutation(len(graphs.natoms))
+        plan = graphs.plan(order, budget)
+        if len(plan) < team.size:
+            raise SystemExit(f"{len(plan)} batches for {team.size} processes: lower --batch-edges")
+        for first in range(trainer.position, len(plan) - team.size + 1, team.size):
+            running += step(graphs.batch(plan[first + team.rank], budget))
+            norm = trainer.update()
+            trainer.position = first + team.size
+            counted += 1
+            if last is None:  # the first step may compile for minutes: no part of the schedule
+                running.sum().item()
+                saved = logged = evaluated = last = time.monotonic()
+                say(team, f"first step after {last - START:.0f} s")
+            now = time.monotonic()
+            elapsed, last = elapsed + now - last, now
+            if trainer.steps % AGREED == 0 or options.steps:
+                stopped = bool(stop) or now - START > options.stop_after
+                trainer.elapsed, stopped = team.as_leader(elapsed, float(stopped))
+                over = bool(stopped) or trainer.progress() >= 1
+            if now - logged >= options.report:
+                report(trainer, running, counted, norm, now - logged)
+                running.zero_()
+                counted, logged = 0, now
+            if now - evaluated >= options.evaluate and team.leads:
+                print(trainer.errors(heldout, budget), flush=True)
+                evaluated = now
+            if now - saved >= options.save and team.leads:
+                trainer.save()
+                saved = now
+            if over:
+                break
+        else:
+            trainer.epoch += 1
+            trainer.position = 0
+    if counted:
+        report(trainer, running, counted, norm, time.monotonic() - logged)
+    if team.leads:
+        print(trainer.errors(heldout, budget), flush=True)
+        trainer.save()
+
+
+def say(team, line):
+    if team.leads:
+        print(line, flush=True)
+
+
+def report(trainer, running, counted, norm, seconds):
+    loss, e, we, f, wf, s, ws = running.tolist()
+    say(
+        trainer.team,
+        f"{100 * trainer.progress():5.1f} % step {trainer.steps} epoch {trainer.epoch} "
+        f"{counted / max(seconds, 1e-9):.1f}/s rate {trainer.rate():.1e} loss {loss / counted:.3f} "
+        f"energy {1e3 * e / max(we, 1e-9):.2f} meV/atom forces {1e3 * f / max(wf, 1e-9):.1f} meV/A "
+        f"stress {1e3 * s / max(ws, 1e-9):.2f} meV/A^3 gradient {norm.item():.1f} "
+        f"skipped {int(trainer.skipped.item())}",
+    )
+    if not math.isfinite(loss) and trainer.skipped.item() > 100:
+        raise SystemExit("the loss is not finite; go on from the state file with a lower --rate")
+
+
+def benchmark(trainer, graphs, options):
+    """Steps a second of several kinds of step and sizes of a batch."""
+    cuda = options.device.startswith("cuda")
+    for edges in options.benchmark_edges:
+        budget = batch_budget(edges)
+        plan = graphs.plan(np.random.default_rng(0).permutation(len(graphs.natoms)), budget)
+        atoms = graphs.natoms.sum() / len(plan)
+        for kind in options.benchmark_steps:
+            for bf16 in (False, True) if options.bf16 else (False,):
+                name = f"{kind}{' bf16' if bf16 else ''}, {edges} edges, {atoms:.0f} atoms"
+                try:
+                    if cuda:
+                        torch.cuda.empty_cache()
+                        torch.cuda.reset_peak_memory_stats()
+                    begin = time.monotonic()
+                    step = make_step(kind, trainer.model, trainer.scale, options, bf16)
+                    step(graphs.batch(plan[0], budget)).sum().item()
+                    first = time.monotonic() - begin
+                    for i in range(3):
+                        step(graphs.batch(plan[i % len(plan)], budget)).sum().item()
+                    begin = time.monotonic()
+                    for i in range(options.benchmark):
+                        sums = step(graphs.batch(plan[i % len(plan)], budget))
+                        trainer.update()
+                    sums.sum().item()
+                    rate = options.benchmark / (time.monotonic() - begin)
+                except (RuntimeError, torch.cuda.OutOfMemoryError) as error:
+                    print(f"{name}: failed: {str(error).splitlines()[0]}", flush=True)
+                    continue
+                memory = torch.cuda.max_memory_allocated() / 2**30 if cuda else 0
+                print(
+                    f"{name}: {rate:.2f} steps/s, {rate * atoms:.0f} atoms/s, epoch "
+                    f"{len(plan) / rate:.1f} s, {memory:.1f} GiB, first step {first:.1f} s",
+                    flush=True,
+                )
+                del step
+
+
+def main():
+    options = parse()
+    if options.pack:
+        folder = Path(options.pack)
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in (options.train, options.heldout):
+            write_frames(folder / (Path(path).stem + ".npz"), read_frames(path))
+        return
+    if options.device.startswith("cuda") and not torch.cuda.is_available():
+        sys.exit("train.py: no CUDA device; --device cpu runs, slowly")
+    if options.step == "captured" and not options.device.startswith("cuda"):
+        sys.exit("train.py: --step captured needs a CUDA device")
+    torch.set_float32_matmul_precision("highest" if options.fp32 else "high")
+    team = Team(options.device)
+    options.device = team.device
+    frames = read_frames(options.train)
+    references = fit_references(frames, ELEMENTS, options.soft_force)
+    trainer = Trainer(options, references, force_scale(frames, options.soft_force), team)
+    if Path(options.state).exists() and not options.benchmark:
+        trainer.resume()
+    chosen = BENCHMARKED if options.benchmark else None
+    graphs = load_graphs(options.train, trainer.references, options, chosen)
+    say(
+        team,
+        f"{len(frames)} frames, {graphs.natoms.sum()} atoms, {graphs.nedges.sum()} edges; "
+        f"references {trainer.references} eV, scale {trainer.scale} eV/A; "
+        f"{sum(w.numel() for w in trainer.weights)} weights; ready after "
+        f"{time.monotonic() - START:.0f} s",
+    )
+    if options.benchmark:
+        benchmark(trainer, graphs, options)
+        return
+    heldout = load_graphs(options.heldout, trainer.references, options, EVALUATED)
+    train(trainer, graphs, heldout, options)
+    team.close()
+
+
+START = time.monotonic()
+if __name__ == "__main__":
+    main()
