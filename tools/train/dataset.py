@@ -49,6 +49,15 @@ class Frames:
             }
         )
 
+    def mirrored(self):
+        """The images of all frames under inversion, whose labels are known as well.
+
+        A UMA network is equivariant under rotations alone: it has to learn that both are alike.
+        """
+        return dataclasses.replace(
+            self, positions=-self.positions, forces=-self.forces, cells=-self.cells
+        )
+
     def composition(self, elements):
         """[frames, len(elements)] numbers of atoms."""
         frame = np.repeat(np.arange(len(self)), self.natoms)
@@ -231,12 +240,15 @@ class GraphSet:
             row[: len(batch)] = batch
         return torch.as_tensor(table, device=self.device)
 
-    def batch(self, row, budget):
-        """The batch of one row of a plan."""
+    def batch(self, row, budget, mirrored=None):
+        """The batch of one row of a plan; `mirrored`, bool like the row, says which are inverted."""
         last = len(self.natoms)
         frame = torch.cat([row, row.new_full((1,), -1)])
         frame = torch.where(frame < 0, last, frame)
         filling = budget.frames - 1
+        sign = self._vectors.new_ones(budget.frames)
+        if mirrored is not None:
+            sign[:-1] = 1 - 2 * mirrored.to(self._dtype)
         system, atom, real_atom = self._spread(
             self._natoms[frame], self._first_atom[frame], budget.atoms, filling
         )
@@ -263,9 +275,11 @@ class GraphSet:
             source=node(self._source),
             target=node(self._target),
             edge_system=edge_system,
-            vectors=torch.where(real_edge[:, None], self._vectors[edge], self._long),
+            vectors=torch.where(
+                real_edge[:, None], self._vectors[edge] * sign[edge_system, None], self._long
+            ),
             energy=self._energy[frame],
-            forces=per_atom(self._forces),
+            forces=per_atom(self._forces) * sign[system, None],
             stress=self._stress[frame],
             volume=self._volume[frame],
             atom_weight=per_atom(self._atom_weight),

@@ -147,10 +147,19 @@ def main():
     parser.add_argument("-o", "--output", help="folder for errors.json, errors.md and parity.png")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--batch-edges", type=int, default=32768)
+    parser.add_argument("--mirrored", action="store_true", help="the frames' mirror images")
+    parser.add_argument("--only", metavar="CLASS", help="the frames of one class")
     options = parser.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
     model, scale, references = load_student(options.checkpoint, options.device)
     frames = read_frames(options.frames)
+    if options.only:
+        chosen = np.flatnonzero(frames.classes == options.only)
+        if not len(chosen):
+            raise SystemExit(f"{options.frames}: no frame of class {options.only}")
+        frames = frames.select(chosen)
+    if options.mirrored:
+        frames = frames.mirrored()
     graphs = GraphSet(frames, references, 1.0, options.device)
     errors, pairs = compare(
         frames, references, predict(model, scale, graphs, options.batch_edges)

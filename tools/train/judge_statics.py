@@ -43,6 +43,7 @@ def main():
         "elastic": elastic,
         "force-constants": force_constants,
         "frequencies": frequencies,
+        "mirror": lambda calculator, _: mirror_image(calculator),
     }
     try:
         path = options.out / f"statics-{options.who}.json"
@@ -73,6 +74,17 @@ def phases(calculator):
             "steps": steps,
         }
     return results
+
+
+def mirror_image(calculator):
+    """Quartz of the other hand, relaxed: energy in eV/atom and cell; the same but for the hand."""
+    atoms = silica("alpha-quartz")
+    atoms.set_scaled_positions(-atoms.get_scaled_positions())
+    _relax(atoms, calculator, FrechetCellFilter(atoms))
+    return {
+        "energy": atoms.get_potential_energy() / len(atoms),
+        "lattice": atoms.cell.cellpar().tolist(),
+    }
 
 
 def curves(calculator, results):

@@ -51,6 +51,12 @@ def _quantities():
     def edge(phase, axis):
         return lambda results: results["phases"][phase]["lattice"][axis]
 
+    def mirror(axis):
+        return lambda results: results["mirror"]["lattice"][axis]
+
+    def above_mirror(results):
+        return 1e3 * (results["mirror"]["energy"] - results["phases"]["alpha-quartz"]["energy"])
+
     def modulus(phase):
         return lambda results: results["curves"][phase]["bulk_modulus"]
 
@@ -79,6 +85,9 @@ def _quantities():
         ("c, Å", edge("alpha-quartz", 2), "{:.4f}", True),
         ("volume, Å³/atom", volume, "{:.4f}", True),
         ("bulk modulus, GPa", modulus("alpha-quartz"), "{:.1f}", True),
+        ("its mirror image: a, Å", mirror(0), "{:.4f}", True),
+        ("c, Å", mirror(2), "{:.4f}", True),
+        ("above it, meV/atom", above_mirror, "{:.1f}", False),
         ("highest mode, 1/cm", highest_mode("alpha-quartz"), "{:.1f}", True),
         *(
             (f"{phase} above it, meV/atom", above(phase, "alpha-quartz"), "{:.1f}", False)
@@ -101,7 +110,7 @@ def short_range(folder):
                 teacher["distances"][np.argmin(teacher["energies"])],
                 teacher["distances"][0],
             )
-            at, hole = inside(student, lowest)
+            at, hole = inside(student, lowest, nearest)
             there = np.interp(nearest, student["distances"], student["energies"])
             row = [f"{kind} {place}", f"{lowest:.2f}", f"{at:.2f}", f"{nearest:.2f}"]
             rows.append([*row, f"{teacher['energies'][0]:.1f}", f"{there:.1f}", f"{hole:.3f}"])
@@ -109,9 +118,15 @@ def short_range(folder):
     return _table(head, rows)
 
 
-def inside(curve, start):
-    """(A, eV): the minimum downhill from `start`, and how far the energy falls again inside it."""
+def inside(curve, start, nearest):
+    """(A, eV): the minimum downhill from `start`, and how far the energy falls again inside it.
+
+    Distances below `nearest` are left out: there a third atom is closer than the teacher, or the
+    wall, can be asked about.
+    """
     distances, energies = np.array(curve["distances"]), np.array(curve["energies"])
+    known = distances >= nearest - 1e-6
+    distances, energies = distances[known], energies[known]
     at = int(np.argmin(np.abs(distances - start)))
     while True:
         near = slice(max(at - 1, 0), at + 2)

@@ -37,6 +37,12 @@ class Team:
         parts = flat.split([gradient.numel() for gradient in gradients])
         torch._foreach_copy_(gradients, [p.view_as(g) for p, g in zip(parts, gradients)])
 
+    def sum(self, values):
+        """The sum over the members of a tensor, everywhere."""
+        if self.size > 1:
+            torch.distributed.all_reduce(values)
+        return values
+
     def as_leader(self, *numbers):
         """The leader's numbers, everywhere."""
         if self.size == 1:

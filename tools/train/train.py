@@ -198,7 +198,8 @@ class Trainer:
     def errors(self, graphs, budget):
         """Mean absolute errors of the averaged model where forces are not extreme, as text."""
         totals = torch.zeros(6, device=self.options.device)
-        for row in graphs.plan(range(len(graphs.natoms)), budget):
+        plan = graphs.plan(range(len(graphs.natoms)), budget)
+        for row in plan[self.team.rank :: self.team.size]:
             batch = graphs.batch(row, budget)
             energy, forces, stress = energy_forces_stress(self.average, batch, self.scale, False)
             soft = batch.frame_weight > SOFT
@@ -213,7 +214,7 @@ class Trainer:
                 strained.sum(),
             ]
             totals += torch.stack([part.detach().float() for part in parts])
-        e, frames, f, atoms, s, strained = totals.tolist()
+        e, frames, f, atoms, s, strained = self.team.sum(totals).tolist()
         return (
             f"held out: {1e3 * e / max(frames, 1):.2f} meV/atom, "
             f"{1e3 * f / max(atoms, 1):.1f} meV/A, {1e3 * s / max(strained, 1):.3f} meV/A^3"
@@ -236,7 +237,9 @@ def train(trainer, graphs, heldout, options):
         if len(plan) < team.size:
             raise SystemExit(f"{len(plan)} batches for {team.size} processes: lower --batch-edges")
         for first in range(trainer.position, len(plan) - team.size + 1, team.size):
-            running += step(graphs.batch(plan[first + team.rank], budget))
+            row = plan[first + team.rank]
+            # Every frame is met as it is and, in the next epoch, as its mirror image.
+            running += step(graphs.batch(row, budget, mirrored=(row + trainer.epoch) % 2 == 1))
             norm = trainer.update()
             trainer.position = first + team.size
             counted += 1
@@ -248,15 +251,16 @@ def train(trainer, graphs, heldout, options):
             elapsed, last = elapsed + now - last, now
             if trainer.steps % AGREED == 0 or options.steps:
                 stopped = bool(stop) or now - START > options.stop_after
-                trainer.elapsed, stopped = team.as_leader(elapsed, float(stopped))
+                due = now - evaluated >= options.evaluate
+                trainer.elapsed, stopped, due = team.as_leader(elapsed, stopped, due)
                 over = bool(stopped) or trainer.progress() >= 1
+                if due:
+                    say(team, trainer.errors(heldout, budget))
+                    evaluated = now
             if now - logged >= options.report:
                 report(trainer, running, counted, norm, now - logged)
                 running.zero_()
                 counted, logged = 0, now
-            if now - evaluated >= options.evaluate and team.leads:
-                print(trainer.errors(heldout, budget), flush=True)
-                evaluated = now
             if now - saved >= options.save and team.leads:
                 trainer.save()
                 saved = now
@@ -268,8 +272,8 @@ def train(trainer, graphs, heldout, options):
     if counted:
         report(trainer, running, counted, norm, time.monotonic() - logged)
     if team.leads:
-        print(trainer.errors(heldout, budget), flush=True)
         trainer.save()
+    say(team, trainer.errors(heldout, budget))
 
 
 def say(team, line):
