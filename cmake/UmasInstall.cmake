@@ -10,6 +10,8 @@ install(EXPORT umas NAMESPACE umas:: FILE umasTargets.cmake DESTINATION "${packa
 install(FILES include/umas.h DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
 
 install(FILES LICENSE DESTINATION "${CMAKE_INSTALL_DOCDIR}")
+install(FILES potentials/student-SiO.safetensors
+        DESTINATION "${CMAKE_INSTALL_DATADIR}/umas/potentials")
 if(UMAS_BLAS_WHEEL)
     install(PROGRAMS "${UMAS_BLAS_WHEEL}" DESTINATION "${CMAKE_INSTALL_LIBDIR}/umas")
     install(FILES ${UMAS_BLAS_LICENSE} DESTINATION "${CMAKE_INSTALL_DOCDIR}"

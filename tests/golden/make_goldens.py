@@ -36,7 +36,8 @@ import kinds
 from structures import structures
 
 HERE = Path(__file__).resolve().parent
-TOOLS = HERE.parents[1] / "tools"
+ROOT = HERE.parents[1]
+TOOLS = ROOT / "tools"
 AGREEMENT = 1e-9  # eV, between fairchem and the definition in numpy; what differs is rounding
 
 # model: (structure, task, charge, spin)
@@ -81,6 +82,8 @@ CASES = {
 # A model of full size is generated from its seed, here and by the tests.
 GENERATED = {"full-size": ["--seed", "1", "--version", "1.2.1", "--experts", "4"]}
 GENERATED_CASES = {"full-size": [("triclinic", "omat", 0, 0), ("molecule", "omol", 1, 2)]}
+# A potential of potentials/, trained and stored as a model file.
+POTENTIAL_CASES = {"student-SiO": [("quartz", "omat", 0, 0), ("diamond", "omat", 0, 0)]}
 
 
 def main():
@@ -91,7 +94,9 @@ def main():
         "--reference", required=True, help="the model's definition in numpy, a Python file"
     )
     parser.add_argument(
-        "--generated-only", action="store_true", help="leave the stored models alone"
+        "--only",
+        choices=("stored", "generated", "potentials"),
+        help="the goldens of these models alone",
     )
     options = parser.parse_args()
     logging.disable(logging.WARNING)
@@ -99,29 +104,39 @@ def main():
     reference = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(reference)
     shapes = structures()
-    if not options.generated_only:
+    if options.only in (None, "stored"):
         for name, cases in CASES.items():
             path = HERE / f"{name}.pt"
             torch.save(checkpoints.checkpoint(name), path)
             for case in cases:
                 write_golden(name, path, shapes[case[0]], *case, reference)
-    for name, cases in GENERATED_CASES.items():
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / f"{name}.pt"
-            torch.save(generated_checkpoint(GENERATED[name], Path(folder)), path)
-            for case in cases:
-                write_golden(name, path, shapes[case[0]], *case, reference)
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        if options.only in (None, "generated"):
+            for name, cases in GENERATED_CASES.items():
+                model_file = folder / f"{name}.safetensors"
+                command = [sys.executable, TOOLS / "umas-random-model", *GENERATED[name]]
+                subprocess.run([*command, model_file], check=True)
+                write_goldens_of_file(model_file, cases, folder, shapes, reference)
+        if options.only in (None, "potentials"):
+            for name, cases in POTENTIAL_CASES.items():
+                model_file = ROOT / "potentials" / f"{name}.safetensors"
+                write_goldens_of_file(model_file, cases, folder, shapes, reference)
 
 
-def generated_checkpoint(arguments, folder):
-    """A checkpoint with the weights, tasks and references that umas-random-model writes."""
-    model_file = folder / "model.safetensors"
-    subprocess.run(
-        [sys.executable, TOOLS / "umas-random-model", *arguments, model_file], check=True
-    )
+def write_goldens_of_file(model_file, cases, folder, shapes, reference):
+    """The goldens of a model that is there as a model file alone."""
+    path = folder / f"{model_file.stem}.pt"
+    torch.save(checkpoint_of_file(model_file), path)
+    for case in cases:
+        write_golden(model_file.stem, path, shapes[case[0]], *case, reference)
+
+
+def checkpoint_of_file(model_file):
+    """A checkpoint with the weights, tasks and references of a model file."""
     with safe_open(model_file, "pt") as file:
         members = json.loads(file.metadata()["umas"])
-        tensors = {name: file.get_tensor(name) for name in file.keys()}
+        tensors = {name: file.get_tensor(name).float() for name in file.keys()}
     a = members["architecture"]
     names = tuple(task["name"] for task in members["tasks"])
     kind = kinds.Kind(members["model_id"].removeprefix("UMA-S-"), names)

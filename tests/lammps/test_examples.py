@@ -1,10 +1,19 @@
 """The decks of examples/ run, with fewer steps and a small model."""
 
 import re
+import subprocess
+import sys
 
-from lammps_run import Skipped, from_command_line, true
+import numpy as np
+
+from lammps_run import Skipped, close, from_command_line, true
 
 STEPS = 3
+DEMO_STEPS = 20
+DEMO_ATOMS = 36
+LATTICE = 5.029, 5.514  # A, of the potential's teacher (potentials/README.md)
+NEAR = 0.01  # twice what the potential is to differ from its teacher
+CONSERVED = 5e-4  # eV/atom: a hundredth of the kinetic energy that is exchanged
 
 
 def every_example_runs(lammps):
@@ -24,10 +33,35 @@ def every_example_runs(lammps):
             true(f"{path.name} computed nothing", run.thermo)
 
 
-def the_demo_says_that_weights_are_random(lammps):
-    text = (lammps.options.examples / "in.demo").read_text()
-    true("a print command", re.search(r"^print .*random numbers.*not physics", text, re.M))
+def the_demo_is_quartz(lammps):
+    """With the potential that belongs to it: its lattice, energies and plot."""
+    examples = lammps.options.examples
+    potential = examples.parent / "potentials" / "student-SiO.safetensors"
+    settings = f"variable plugin index {lammps.options.plugin}\n"
+    settings += f"variable model index {potential}\nvariable steps index {DEMO_STEPS}\n"
+    files = {"data.quartz": (examples / "data.quartz").read_text()}
+    deck = settings + "log log.demo\n" + (examples / "in.demo").read_text()
+    run = lammps.run(deck, threads=2, files=files, load=False)
+
+    found = re.search(r"^Quartz: a = (\S+) A, c = (\S+) A", run.output, re.M)
+    true("a line with the lattice constants", found)
+    for name, value, expected in zip("ac", found.groups(), LATTICE):
+        close(f"{name} of quartz", float(value), expected, NEAR * expected)
+    rows = [row for row in run.thermo if "TotEng" in row]
+    energies = np.array([row["TotEng"] for row in rows]) / DEMO_ATOMS
+    close("total energy of every atom", energies, np.full(len(energies), energies[0]), CONSERVED)
+    true("kinetic energy that comes and goes", np.ptp([row["Temp"] for row in rows]) > 50)
+
+    picture = run.folder / "demo.png"
+    plot = [sys.executable, examples / "plot_demo.py", "log.demo", "g.demo", picture]
+    done = subprocess.run(plot, cwd=run.folder, capture_output=True, text=True)
+    true(f"plot_demo.py plots: {done.stderr}", done.returncode == 0)
+    true("a picture", picture.read_bytes()[:4] == b"\x89PNG")
+    plot[2] = "no-log"
+    done = subprocess.run(plot, cwd=run.folder, capture_output=True, text=True)
+    lines = done.stderr.splitlines()
+    true(f"plot_demo.py names a missing log in a line: {lines}", lines and "no-log" in lines[-1])
 
 
 if __name__ == "__main__":
-    from_command_line(__doc__, [every_example_runs, the_demo_says_that_weights_are_random])
+    from_command_line(__doc__, [every_example_runs, the_demo_is_quartz])
