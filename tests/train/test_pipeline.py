@@ -69,6 +69,8 @@ def main():
     if not heldout.exists() or not heldout.stat().st_size:
         heldout = data / "train.extxyz"  # a share this small may hold no frame out
 
+    run(python, Path(__file__).with_name("check_mirror.py"), heldout)
+
     state = folder / "student.state"
     state.unlink(missing_ok=True)
     command = [TRAIN / "train.py", data / "train.extxyz", heldout, "--state", state]

@@ -70,6 +70,8 @@ class Frames:
 def read_frames(path):
     """Frames of an extended XYZ file, or of the .npz file that write_frames made of one."""
     path = Path(path)
+    if not path.is_file():
+        raise SystemExit(f"{path}: no such file; generate_data.py writes frames")
     if path.suffix == ".npz":
         with np.load(path) as arrays:
             frames = Frames(**{name: arrays[name] for name in arrays.files})
@@ -241,7 +243,7 @@ class GraphSet:
         return torch.as_tensor(table, device=self.device)
 
     def batch(self, row, budget, mirrored=None):
-        """The batch of one row of a plan; `mirrored`, bool like the row, says which are inverted."""
+        """The batch of one row of a plan; `mirrored`, bool like the row: which are inverted."""
         last = len(self.natoms)
         frame = torch.cat([row, row.new_full((1,), -1)])
         frame = torch.where(frame < 0, last, frame)

@@ -20,7 +20,11 @@ COLUMNS = (("energy", "meV/atom", 1e3), ("forces", "meV/A", 1e3), ("stress", "GP
 
 def load_student(path, device):
     """(dense model, scale, references) of a checkpoint that export.py wrote; its EMA weights."""
+    if not Path(path).is_file():
+        raise SystemExit(f"{path}: no such file; export.py writes it")
     checkpoint = torch.load(path, map_location="cpu", weights_only=False)
+    if not hasattr(checkpoint, "ema_state_dict"):
+        raise SystemExit(f"{path}: not a checkpoint of export.py")
     backbone = checkpoint.model_config["backbone"]
     model = build(backbone["sphere_channels"], backbone["num_layers"])
     weights = {}

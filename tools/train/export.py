@@ -29,6 +29,7 @@ from student import (
     energy_forces_stress,
     model_config,
 )
+from train import read_state
 
 # fairchem's weight of the only expert: softmax of one number, plus this constant
 EXPERT = 1.005
@@ -196,7 +197,7 @@ def main():
     parser.add_argument("state", help="train.py's own checkpoint")
     parser.add_argument("-o", "--output", required=True, help="the fairchem checkpoint, .pt")
     options = parser.parse_args()
-    export(torch.load(options.state, map_location="cpu", weights_only=True), options.output)
+    export(read_state(options.state, "cpu"), options.output)
 
 
 if __name__ == "__main__":

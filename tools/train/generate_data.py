@@ -50,12 +50,19 @@ def _arguments():
     parser.add_argument("out_dir", type=Path, help="where the data go")
     parser.add_argument("--device", default="cuda", help="cuda (default) or cpu")
     parser.add_argument("--workers", type=int, default=1, help="processes, each with a teacher")
-    parser.add_argument("--share", type=float, default=1.0, help="share of every class, 0 to 1")
+    parser.add_argument("--share", type=_share, default=1.0, help="share of every class, 0 to 1")
     parser.add_argument("--seed", type=int, default=1, help="of everything that is drawn")
     parser.add_argument("--minutes", type=float, help="start no trajectory after this time")
     parser.add_argument("--collect", action="store_true", help="only merge what is there")
     parser.add_argument("--plan", action="store_true", help="only print what would be made")
     return parser.parse_args()
+
+
+def _share(text):
+    value = float(text)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0 and up to 1")
+    return value
 
 
 def _path(folder, trajectory):

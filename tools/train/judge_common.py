@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import sys
 from pathlib import Path
 
 from judge_student import Student, StudentCalculator, add_student_options
@@ -36,6 +37,15 @@ def read_results(path):
     """What an earlier run left in the file, if anything."""
     path.parent.mkdir(parents=True, exist_ok=True)
     return json.loads(path.read_text()) if path.exists() else {}
+
+
+@contextlib.contextmanager
+def needing_results(folder):
+    """Ends the program with one line where the body misses a result of the judging scripts."""
+    try:
+        yield
+    except KeyError as missing:
+        sys.exit(f"{folder} lacks the results {missing}: run the judging scripts first")
 
 
 def write_results(path, results):

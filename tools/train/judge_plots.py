@@ -7,7 +7,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 
-from judge_common import read_results
+from judge_common import needing_results, read_results
 from judge_tables import STATES
 
 matplotlib.use("Agg")
@@ -33,7 +33,8 @@ def main():
         ("nve", nve),
         ("silica", silica),
     ):
-        figure = plot(options.results)
+        with needing_results(options.results):
+            figure = plot(options.results)
         figure.savefig(options.output / f"{name}.svg", metadata={"Date": None})
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from judge_common import read_results
+from judge_common import needing_results, read_results
 
 STATES = ("melt", "glass")
 
@@ -21,7 +21,8 @@ def main():
         ("NVE", nve),
         ("Silica", silica),
     ):
-        print(f"## {title}\n\n{table(folder)}\n")
+        with needing_results(folder):
+            print(f"## {title}\n\n{table(folder)}\n")
 
 
 def statics(folder):

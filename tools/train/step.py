@@ -1,67 +1,43 @@
-"""One training step: the loss of a batch and its gradient by every weight, plain or compiled."""
-
-import contextlib
+"""One training step: the loss of a batch and its gradient by every weight."""
 
 import torch
 
 from dataset import Batch
-from student import energy_forces_stress, fused_product, product
+from student import energy_forces_stress
 
 
-
-class Objective(torch.nn.Module):
-    """The loss of a batch: weighted mean absolute errors.
+def objective(batch, model, scale, coefficients):
+    """(loss, sums [7]) of a batch; the loss is a sum of weighted mean absolute errors.
 
     coefficients  (energy per atom in eV, force vectors in eV/A, stress in eV/A^3)
+    The sums are the loss and, for energy, forces and stress, weighted errors and weights.
     """
-
-    def __init__(self, model, scale, coefficients, multiply=product):
-        super().__init__()
-        self.model, self.scale, self.coefficients = model, scale, coefficients
-        self.multiply = multiply
-
-    def forward(self, *tensors):
-        """(loss, sums [7]) of the tensors of a Batch.
-
-        The sums are the loss and, for energy, forces and stress, weighted errors and weights.
-        """
-        batch = Batch(*tensors)
-        energy, forces, stress = energy_forces_stress(
-            self.model, batch, self.scale, create_graph=True, multiply=self.multiply
-        )
-        energy_error = (energy - batch.energy).abs() / batch.natoms
-        force_error = ((forces - batch.forces).square().sum(1) + 1e-12).sqrt()
-        stress_error = ((stress - batch.stress).square().sum(1) + 1e-16).sqrt()
-        loss, sums = 0, []
-        for error, weight, coefficient in (
-            (energy_error, batch.frame_weight, self.coefficients[0]),
-            (force_error, batch.atom_weight, self.coefficients[1]),
-            (stress_error, batch.stress_weight, self.coefficients[2]),
-        ):
-            total = (error * weight).sum()
-            counted = (weight > 0).sum().clamp(min=1)
-            loss = loss + coefficient * total / counted
-            sums += [total.detach(), weight.sum()]
-        return loss, torch.stack([loss.detach(), *sums])
-
-
-def autocast(device, wanted):
-    if not wanted:
-        return contextlib.nullcontext()
-    return torch.autocast(torch.device(device).type, torch.bfloat16, cache_enabled=False)
+    energy, forces, stress = energy_forces_stress(model, batch, scale, create_graph=True)
+    energy_error = (energy - batch.energy).abs() / batch.natoms
+    force_error = ((forces - batch.forces).square().sum(1) + 1e-12).sqrt()
+    stress_error = ((stress - batch.stress).square().sum(1) + 1e-16).sqrt()
+    loss, sums = 0, []
+    for error, weight, coefficient in (
+        (energy_error, batch.frame_weight, coefficients[0]),
+        (force_error, batch.atom_weight, coefficients[1]),
+        (stress_error, batch.stress_weight, coefficients[2]),
+    ):
+        total = (error * weight).sum()
+        counted = (weight > 0).sum().clamp(min=1)
+        loss = loss + coefficient * total / counted
+        sums += [total.detach(), weight.sum()]
+    return loss, torch.stack([loss.detach(), *sums])
 
 
 class PlainStep:
     """Leaves the gradient in the weights' .grad and returns the sums."""
 
-    def __init__(self, model, scale, coefficients, bf16=False):
-        self.objective = Objective(model, scale, coefficients)
+    def __init__(self, model, scale, coefficients):
+        self.model, self.scale, self.coefficients = model, scale, coefficients
         self.weights = [p for p in model.parameters() if p.requires_grad]
-        self.bf16 = bf16
 
     def __call__(self, batch):
-        with autocast(batch.vectors.device, self.bf16):
-            loss, sums = self.objective(*batch.tensors())
+        loss, sums = objective(batch, self.model, self.scale, self.coefficients)
         for weight in self.weights:
             weight.grad = None
         loss.backward()
@@ -71,8 +47,8 @@ class PlainStep:
 class CapturedStep:
     """The same, captured as a CUDA graph: the thousands of launches of a step become one."""
 
-    def __init__(self, model, scale, coefficients, bf16=False):
-        self.plain = PlainStep(model, scale, coefficients, bf16)
+    def __init__(self, model, scale, coefficients):
+        self.plain = PlainStep(model, scale, coefficients)
         self.weights = self.plain.weights
         self.graph = None
 
@@ -97,39 +73,3 @@ class CapturedStep:
         self.graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self.graph):
             self.sums = self.plain(Batch(*self.inputs))
-
-
-class CompiledStep:
-    """The same through torch.compile.
-
-    Its autograd cannot differentiate a compiled function twice, so the whole step, with the forces
-    and the gradient by the weights, is recorded as one list of operations first.
-    """
-
-    def __init__(self, model, scale, coefficients, bf16=False, mode=None):
-        self.objective = Objective(model, scale, coefficients, fused_product)
-        named = [(n, p) for n, p in self.objective.named_parameters() if p.requires_grad]
-        self.names, self.weights = zip(*named)
-        self.bf16, self.mode = bf16, mode
-        self.compiled = None
-
-    def _evaluate(self, weights, tensors):
-        weights = [w.detach().requires_grad_() for w in weights]
-        with autocast(tensors[-1].device, self.bf16):
-            loss, sums = torch.func.functional_call(
-                self.objective, dict(zip(self.names, weights)), tuple(tensors)
-            )
-        return sums, torch.autograd.grad(loss, weights, materialize_grads=True)
-
-    def __call__(self, batch):
-        tensors = batch.tensors()
-        if self.compiled is None:
-            from torch.fx.experimental.proxy_tensor import make_fx
-
-            recorded = make_fx(lambda *inputs: self._evaluate(*inputs))(list(self.weights), tensors)
-            self.compiled = torch.compile(recorded, dynamic=False, mode=self.mode)
-        with torch.no_grad():
-            sums, gradients = self.compiled(list(self.weights), tensors)
-        for weight, gradient in zip(self.weights, gradients):
-            weight.grad = gradient
-        return sums

@@ -118,16 +118,6 @@ def rotations(vectors, lengths):
     return torch.stack(rows, 1)
 
 
-def product(matrices, features):
-    """[E, 9, K] x [E, K, C]."""
-    return torch.bmm(matrices.to(features.dtype), features)
-
-
-def fused_product(matrices, features):
-    """The same as a sum, which a compiler merges with what comes before and after it."""
-    return (matrices[:, :, :, None].to(features.dtype) * features[:, None]).sum(2)
-
-
 def neutral_embedding(backbone):
     """[1, C] backbone.csd_embedding of charge 0, spin 0 and the one task, from slices alone."""
     row = torch.cat(
@@ -141,12 +131,11 @@ def neutral_embedding(backbone):
     return torch.nn.functional.silu(backbone.mix_csd(row))
 
 
-def node_energies(model, batch, vectors, multiply=product):
+def node_energies(model, batch, vectors):
     """[N] the network's energy of every atom of a batch; vectors [E, 3] are differentiated."""
     backbone, head = model.backbone, model.output_heads["energyandforcehead"]
     channels = backbone.sphere_channels
     source, target = batch.source, batch.target
-    exact = torch.autocast(vectors.device.type, enabled=False)  # what energies feel most
     system = neutral_embedding(backbone)
 
     lengths = vectors.norm(dim=1)
@@ -165,19 +154,17 @@ def node_energies(model, batch, vectors, multiply=product):
     scalars = backbone.sphere_embedding(batch.elements) + system
     x = torch.nn.functional.pad(scalars[:, None], (0, 0, 0, 8))
     degree = backbone.edge_degree_embedding
-    with exact:
-        radial = degree.rad_func(x_edge).reshape(-1, 3, channels)
-    radial = multiply(back[:, :, :3], radial / degree.rescale_factor)
-    x = x.index_add(0, target, radial.to(x.dtype))
+    radial = degree.rad_func(x_edge).reshape(-1, 3, channels)
+    x = x.index_add(0, target, torch.bmm(back[:, :, :3], radial / degree.rescale_factor))
     system = torch.nn.functional.pad(system[:, None], (0, 0, 0, 8))
     neutral = torch.zeros_like(batch.natoms)
     for block in backbone.blocks:
         h = block.norm_1(x) + system
         message = torch.cat([h.index_select(0, source), h.index_select(0, target)], 2)
         edge_wise = block.edge_wise
-        message, gates = edge_wise.so2_conv_1(multiply(forward, message), x_edge)
+        message, gates = edge_wise.so2_conv_1(torch.bmm(forward, message), x_edge)
         message = edge_wise.so2_conv_2(edge_wise.act(gates, message))
-        x = x.index_add(0, target, multiply(back, message).to(x.dtype))
+        x = x.index_add(0, target, torch.bmm(back, message))
         x = x + block.atom_wise(block.norm_2(x))
         x = balance_channels_batched(
             x,
@@ -188,17 +175,16 @@ def node_energies(model, batch, vectors, multiply=product):
             backbone.charge_channel_end,
         )
     x = backbone.norm(x)
-    with exact:
-        return head.energy_block(x[:, 0]).squeeze(1)
+    return head.energy_block(x[:, 0]).squeeze(1)
 
 
-def energy_forces_stress(model, batch, scale, create_graph, multiply=product):
+def energy_forces_stress(model, batch, scale, create_graph):
     """(energy [S] eV without references, forces [N, 3] eV/A, stress [S, 9] eV/A^3) of a batch.
 
     The energy depends on the edge vectors alone, so their gradients hold forces and stress.
     """
     vectors = batch.vectors.detach().requires_grad_()
-    nodes = scale * node_energies(model, batch, vectors, multiply).to(batch.energy.dtype)
+    nodes = scale * node_energies(model, batch, vectors)
     energy = torch.zeros_like(batch.energy).index_add(0, batch.system, nodes)
     (gradient,) = torch.autograd.grad(nodes.sum(), vectors, create_graph=create_graph)
     forces = torch.zeros_like(batch.forces)

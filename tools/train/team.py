@@ -1,4 +1,4 @@
-"""The processes of one training, a GPU each, as torchrun starts them; a lone process is a team of one."""
+"""The processes of one training, a GPU each, as torchrun starts them; one alone is a team too."""
 
 import os
 

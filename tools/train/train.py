@@ -12,6 +12,7 @@ import argparse
 import copy
 import math
 import os
+import pickle
 import signal
 import sys
 import time
@@ -21,14 +22,13 @@ import numpy as np
 import torch
 
 from dataset import Budget, GraphSet, fit_references, force_scale, read_frames, write_frames
-from step import CapturedStep, CompiledStep, PlainStep
+from step import CapturedStep, PlainStep
 from student import ELEMENTS, build, energy_forces_stress
 from team import Team
 
 WARM_UP = 0.02  # share of the schedule
 LAST_RATE = 0.01  # of the learning rate, at the end
 EVALUATED = 200  # held-out frames looked at during training
-BENCHMARKED = 1000  # frames, so that a benchmark starts soon
 AGREED = 16  # steps between two looks at the leader's clock
 SOFT = 1 / 3  # of a weight: what has more counts in the errors printed during training
 
@@ -44,9 +44,7 @@ def parse():
     schedule.add_argument("--steps", type=int, help="in all, in place of --minutes")
     parser.add_argument("--stop-after", type=float, default=math.inf, metavar="SECONDS")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--step", choices=["plain", "captured", "compiled"], default="plain")
-    parser.add_argument("--compile-mode", help="torch.compile's mode")
-    parser.add_argument("--bf16", action="store_true", help="products of layers in bf16")
+    parser.add_argument("--step", choices=["plain", "captured"], default="plain")
     parser.add_argument("--fp32", action="store_true", help="no TF32 products")
     parser.add_argument("--channels", type=int, default=128)
     parser.add_argument("--layers", type=int, default=2)
@@ -63,13 +61,6 @@ def parse():
     parser.add_argument("--save", type=float, default=60, help="seconds between states (60)")
     parser.add_argument("--report", type=float, default=10, help="seconds between lines (10)")
     parser.add_argument("--evaluate", type=float, default=60, help="seconds (60)")
-    parser.add_argument("--benchmark", type=int, metavar="N", help="time N steps of each")
-    parser.add_argument(
-        "--benchmark-edges", type=int, nargs="+", default=[16384, 32768, 65536], metavar="E"
-    )
-    parser.add_argument(
-        "--benchmark-steps", nargs="+", default=["plain", "captured"], metavar="KIND"
-    )
     return parser.parse_args()
 
 
@@ -77,15 +68,6 @@ def batch_budget(edges):
     """Structures have 40 to 120 edges an atom but for dimers and clusters."""
     atoms = max(edges // 32, 128)
     return Budget(edges=edges, atoms=atoms, frames=max(atoms // 16, 8))
-
-
-def make_step(kind, model, scale, options, bf16):
-    coefficients = (options.energy, options.forces, options.stress)
-    if kind == "captured":
-        return CapturedStep(model, scale, coefficients, bf16)
-    if kind == "compiled":
-        return CompiledStep(model, scale, coefficients, bf16, options.compile_mode)
-    return PlainStep(model, scale, coefficients, bf16)
 
 
 def progress_line(done, total):
@@ -103,6 +85,19 @@ def load_graphs(path, references, options, chosen=None):
     return GraphSet(
         frames, references, options.soft_force, options.device, progress=progress_line
     )
+
+
+def read_state(path, device):
+    """What `Trainer.save` wrote."""
+    if not Path(path).is_file():
+        raise SystemExit(f"{path}: no such file; train.py writes it")
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError):
+        state = None
+    if not isinstance(state, dict) or "ema" not in state:
+        raise SystemExit(f"{path}: not a state of train.py")
+    return state
 
 
 class Trainer:
@@ -181,7 +176,7 @@ class Trainer:
         os.replace(part, path)
 
     def resume(self):
-        state = torch.load(self.options.state, map_location=self.options.device, weights_only=True)
+        state = read_state(self.options.state, self.options.device)
         for key in ("channels", "layers"):
             if state[key] != getattr(self.options, key):
                 raise SystemExit(f"{self.options.state}: its {key} are {state[key]}")
@@ -227,7 +222,8 @@ def train(trainer, graphs, heldout, options):
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.append(True))
     budget = batch_budget(options.batch_edges)
-    step = make_step(options.step, trainer.model, trainer.scale, options, options.bf16)
+    kind = CapturedStep if options.step == "captured" else PlainStep
+    step = kind(trainer.model, trainer.scale, (options.energy, options.forces, options.stress))
     running, counted, norm = torch.zeros(7, device=options.device), 0, None
     saved = logged = evaluated = last = None
     elapsed, over = trainer.elapsed, trainer.progress() >= 1
@@ -243,7 +239,7 @@ def train(trainer, graphs, heldout, options):
             norm = trainer.update()
             trainer.position = first + team.size
             counted += 1
-            if last is None:  # the first step may compile for minutes: no part of the schedule
+            if last is None:  # the first step may be captured: no part of the schedule
                 running.sum().item()
                 saved = logged = evaluated = last = time.monotonic()
                 say(team, f"first step after {last - START:.0f} s")
@@ -295,44 +291,6 @@ def report(trainer, running, counted, norm, seconds):
         raise SystemExit("the loss is not finite; go on from the state file with a lower --rate")
 
 
-def benchmark(trainer, graphs, options):
-    """Steps a second of several kinds of step and sizes of a batch."""
-    cuda = options.device.startswith("cuda")
-    for edges in options.benchmark_edges:
-        budget = batch_budget(edges)
-        plan = graphs.plan(np.random.default_rng(0).permutation(len(graphs.natoms)), budget)
-        atoms = graphs.natoms.sum() / len(plan)
-        for kind in options.benchmark_steps:
-            for bf16 in (False, True) if options.bf16 else (False,):
-                name = f"{kind}{' bf16' if bf16 else ''}, {edges} edges, {atoms:.0f} atoms"
-                try:
-                    if cuda:
-                        torch.cuda.empty_cache()
-                        torch.cuda.reset_peak_memory_stats()
-                    begin = time.monotonic()
-                    step = make_step(kind, trainer.model, trainer.scale, options, bf16)
-                    step(graphs.batch(plan[0], budget)).sum().item()
-                    first = time.monotonic() - begin
-                    for i in range(3):
-                        step(graphs.batch(plan[i % len(plan)], budget)).sum().item()
-                    begin = time.monotonic()
-                    for i in range(options.benchmark):
-                        sums = step(graphs.batch(plan[i % len(plan)], budget))
-                        trainer.update()
-                    sums.sum().item()
-                    rate = options.benchmark / (time.monotonic() - begin)
-                except (RuntimeError, torch.cuda.OutOfMemoryError) as error:
-                    print(f"{name}: failed: {str(error).splitlines()[0]}", flush=True)
-                    continue
-                memory = torch.cuda.max_memory_allocated() / 2**30 if cuda else 0
-                print(
-                    f"{name}: {rate:.2f} steps/s, {rate * atoms:.0f} atoms/s, epoch "
-                    f"{len(plan) / rate:.1f} s, {memory:.1f} GiB, first step {first:.1f} s",
-                    flush=True,
-                )
-                del step
-
-
 def main():
     options = parse()
     if options.pack:
@@ -351,10 +309,9 @@ def main():
     frames = read_frames(options.train)
     references = fit_references(frames, ELEMENTS, options.soft_force)
     trainer = Trainer(options, references, force_scale(frames, options.soft_force), team)
-    if Path(options.state).exists() and not options.benchmark:
+    if Path(options.state).exists():
         trainer.resume()
-    chosen = BENCHMARKED if options.benchmark else None
-    graphs = load_graphs(options.train, trainer.references, options, chosen)
+    graphs = load_graphs(options.train, trainer.references, options)
     say(
         team,
         f"{len(frames)} frames, {graphs.natoms.sum()} atoms, {graphs.nedges.sum()} edges; "
@@ -362,9 +319,6 @@ def main():
         f"{sum(w.numel() for w in trainer.weights)} weights; ready after "
         f"{time.monotonic() - START:.0f} s",
     )
-    if options.benchmark:
-        benchmark(trainer, graphs, options)
-        return
     heldout = load_graphs(options.heldout, trainer.references, options, EVALUATED)
     train(trainer, graphs, heldout, options)
     team.close()
