@@ -40,7 +40,7 @@ def the_demo_is_quartz(lammps):
     settings = f"variable plugin index {lammps.options.plugin}\n"
     settings += f"variable model index {potential}\nvariable steps index {DEMO_STEPS}\n"
     files = {"data.quartz": (examples / "data.quartz").read_text()}
-    deck = settings + "log log.demo\n" + (examples / "in.demo").read_text()
+    deck = settings + (examples / "in.demo").read_text()
     run = lammps.run(deck, threads=2, files=files, load=False)
 
     found = re.search(r"^Quartz: a = (\S+) A, c = (\S+) A", run.output, re.M)
@@ -53,14 +53,14 @@ def the_demo_is_quartz(lammps):
     true("kinetic energy that comes and goes", np.ptp([row["Temp"] for row in rows]) > 50)
 
     picture = run.folder / "demo.png"
-    plot = [sys.executable, examples / "plot_demo.py", "log.demo", "g.demo", picture]
+    plot = [sys.executable, examples / "plot_demo.py", "energies.demo", "g.demo", picture]
     done = subprocess.run(plot, cwd=run.folder, capture_output=True, text=True)
     true(f"plot_demo.py plots: {done.stderr}", done.returncode == 0)
     true("a picture", picture.read_bytes()[:4] == b"\x89PNG")
-    plot[2] = "no-log"
+    plot[2] = "no-file"
     done = subprocess.run(plot, cwd=run.folder, capture_output=True, text=True)
     lines = done.stderr.splitlines()
-    true(f"plot_demo.py names a missing log in a line: {lines}", lines and "no-log" in lines[-1])
+    true(f"plot_demo.py names a missing file in a line: {lines}", lines and "no-file" in lines[-1])
 
 
 if __name__ == "__main__":

@@ -179,7 +179,6 @@ class GraphSet:
     def __init__(self, frames, references, soft_force, device, dtype=torch.float32, progress=None):
         self.device = device
         self._dtype = dtype
-        self.classes = frames.classes
         edges = []
         for i, begin in enumerate(frames.first):
             atoms = slice(begin, begin + frames.natoms[i])

@@ -11,6 +11,7 @@ import torch
 
 from dataset import GraphSet, read_frames
 from export import EXPERT, dense_name, is_expert
+from saved import load_saved
 from student import ELEMENTS, build, energy_forces_stress
 from train import batch_budget
 
@@ -20,11 +21,9 @@ COLUMNS = (("energy", "meV/atom", 1e3), ("forces", "meV/A", 1e3), ("stress", "GP
 
 def load_student(path, device):
     """(dense model, scale, references) of a checkpoint that export.py wrote; its EMA weights."""
-    if not Path(path).is_file():
-        raise SystemExit(f"{path}: no such file; export.py writes it")
-    checkpoint = torch.load(path, map_location="cpu", weights_only=False)
-    if not hasattr(checkpoint, "ema_state_dict"):
-        raise SystemExit(f"{path}: not a checkpoint of export.py")
+    checkpoint = load_saved(
+        path, "export.py", lambda file: hasattr(file, "ema_state_dict"), weights_only=False
+    )
     backbone = checkpoint.model_config["backbone"]
     model = build(backbone["sphere_channels"], backbone["num_layers"])
     weights = {}

@@ -67,9 +67,8 @@ def tasks_config(scale, references):
 
 def kept_rows(name):
     """Rows of a table that labels have touched, or None where all of it is used."""
-    if name.endswith(("sphere_embedding.weight", "source_embedding.weight")):
-        return list(ELEMENTS)
-    if name.endswith("target_embedding.weight"):
+    of_elements = ("sphere_embedding", "source_embedding", "target_embedding")
+    if name.endswith(tuple(f"{table}.weight" for table in of_elements)):
         return list(ELEMENTS)
     if name.endswith("charge_embedding.rand_emb.weight"):
         return [CHARGE_ROW]

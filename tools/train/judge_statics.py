@@ -63,28 +63,15 @@ def phases(calculator):
     results = {}
     for phase in _SILICON + _SILICA:
         atoms = silicon(phase) if phase in _SILICON else silica(phase)
-        steps = _relax(atoms, calculator, FrechetCellFilter(atoms))
-        results[phase] = {
-            "energy": atoms.get_potential_energy() / len(atoms),
-            "volume": atoms.get_volume() / len(atoms),
-            "lattice": atoms.cell.cellpar().tolist(),
-            "cell": np.array(atoms.cell).tolist(),
-            "numbers": atoms.numbers.tolist(),
-            "positions": atoms.positions.tolist(),
-            "steps": steps,
-        }
+        results[phase] = _crystal(atoms, calculator)
     return results
 
 
 def mirror_image(calculator):
-    """Quartz of the other hand, relaxed: energy in eV/atom and cell; the same but for the hand."""
+    """Quartz of the other hand, as `phases` describes a crystal; to a teacher the same."""
     atoms = silica("alpha-quartz")
     atoms.set_scaled_positions(-atoms.get_scaled_positions())
-    _relax(atoms, calculator, FrechetCellFilter(atoms))
-    return {
-        "energy": atoms.get_potential_energy() / len(atoms),
-        "lattice": atoms.cell.cellpar().tolist(),
-    }
+    return _crystal(atoms, calculator)
 
 
 def curves(calculator, results):
@@ -157,6 +144,20 @@ def frequencies(calculator, results):
         squares *= units._e / (1e-20 * units._amu)  # eV/A^2/u to (rad/s)^2
         found[name] = (np.sign(squares) * np.sqrt(np.abs(squares)) * _PER_CM).tolist()
     return found
+
+
+def _crystal(atoms, calculator):
+    """Relaxes cell and atoms in place; what is kept of them, energy and volume per atom."""
+    steps = _relax(atoms, calculator, FrechetCellFilter(atoms))
+    return {
+        "energy": atoms.get_potential_energy() / len(atoms),
+        "volume": atoms.get_volume() / len(atoms),
+        "lattice": atoms.cell.cellpar().tolist(),
+        "cell": np.array(atoms.cell).tolist(),
+        "numbers": atoms.numbers.tolist(),
+        "positions": atoms.positions.tolist(),
+        "steps": steps,
+    }
 
 
 def _relax(atoms, calculator, degrees_of_freedom, tolerance=_TOLERANCE):

@@ -26,6 +26,11 @@ class Team:
         """Whether this member writes files and prints."""
         return self.rank == 0
 
+    def say(self, line):
+        """Prints a line once."""
+        if self.leads:
+            print(line, flush=True)
+
     def average_gradients(self, weights):
         """The mean over the members of every weight's gradient, in place."""
         if self.size == 1:

@@ -12,7 +12,6 @@ import argparse
 import copy
 import math
 import os
-import pickle
 import signal
 import sys
 import time
@@ -22,6 +21,7 @@ import numpy as np
 import torch
 
 from dataset import Budget, GraphSet, fit_references, force_scale, read_frames, write_frames
+from saved import load_saved
 from step import CapturedStep, PlainStep
 from student import ELEMENTS, build, energy_forces_stress
 from team import Team
@@ -70,34 +70,20 @@ def batch_budget(edges):
     return Budget(edges=edges, atoms=atoms, frames=max(atoms // 16, 8))
 
 
-def progress_line(done, total):
-    if done == total or done % 500 == 0:
-        print(f"neighbour lists: {done} of {total} frames", flush=True)
-
-
-def load_graphs(path, references, options, chosen=None):
+def read_known_frames(path):
+    """Frames of the elements that the student knows."""
     frames = read_frames(path)
     strangers = sorted(set(frames.numbers.tolist()) - set(ELEMENTS))
     if strangers:
         raise SystemExit(f"{path}: elements {strangers}; the student knows {ELEMENTS}")
-    if chosen and len(frames) > chosen:
-        frames = frames.select(np.linspace(0, len(frames) - 1, chosen).astype(int))
-    return GraphSet(
-        frames, references, options.soft_force, options.device, progress=progress_line
-    )
+    return frames
 
 
 def read_state(path, device):
     """What `Trainer.save` wrote."""
-    if not Path(path).is_file():
-        raise SystemExit(f"{path}: no such file; train.py writes it")
-    try:
-        state = torch.load(path, map_location=device, weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError):
-        state = None
-    if not isinstance(state, dict) or "ema" not in state:
-        raise SystemExit(f"{path}: not a state of train.py")
-    return state
+    return load_saved(
+        path, "train.py", lambda state: isinstance(state, dict) and "ema" in state, device
+    )
 
 
 class Trainer:
@@ -188,7 +174,7 @@ class Trainer:
         self.references, self.scale = state["references"], state["scale"]
         for key in ("steps", "elapsed", "epoch", "position"):
             setattr(self, key, state[key])
-        print(f"resumed {self.options.state}: step {self.steps}, {self.elapsed:.0f} s", flush=True)
+        self.team.say(f"resumed {self.options.state}: step {self.steps}, {self.elapsed:.0f} s")
 
     def errors(self, graphs, budget):
         """Mean absolute errors of the averaged model where forces are not extreme, as text."""
@@ -242,7 +228,7 @@ def train(trainer, graphs, heldout, options):
             if last is None:  # the first step may be captured: no part of the schedule
                 running.sum().item()
                 saved = logged = evaluated = last = time.monotonic()
-                say(team, f"first step after {last - START:.0f} s")
+                team.say(f"first step after {last - START:.0f} s")
             now = time.monotonic()
             elapsed, last = elapsed + now - last, now
             if trainer.steps % AGREED == 0 or options.steps:
@@ -251,7 +237,7 @@ def train(trainer, graphs, heldout, options):
                 trainer.elapsed, stopped, due = team.as_leader(elapsed, stopped, due)
                 over = bool(stopped) or trainer.progress() >= 1
                 if due:
-                    say(team, trainer.errors(heldout, budget))
+                    team.say(trainer.errors(heldout, budget))
                     evaluated = now
             if now - logged >= options.report:
                 report(trainer, running, counted, norm, now - logged)
@@ -269,18 +255,12 @@ def train(trainer, graphs, heldout, options):
         report(trainer, running, counted, norm, time.monotonic() - logged)
     if team.leads:
         trainer.save()
-    say(team, trainer.errors(heldout, budget))
-
-
-def say(team, line):
-    if team.leads:
-        print(line, flush=True)
+    team.say(trainer.errors(heldout, budget))
 
 
 def report(trainer, running, counted, norm, seconds):
     loss, e, we, f, wf, s, ws = running.tolist()
-    say(
-        trainer.team,
+    trainer.team.say(
         f"{100 * trainer.progress():5.1f} % step {trainer.steps} epoch {trainer.epoch} "
         f"{counted / max(seconds, 1e-9):.1f}/s rate {trainer.rate():.1e} loss {loss / counted:.3f} "
         f"energy {1e3 * e / max(we, 1e-9):.2f} meV/atom forces {1e3 * f / max(wf, 1e-9):.1f} meV/A "
@@ -289,6 +269,11 @@ def report(trainer, running, counted, norm, seconds):
     )
     if not math.isfinite(loss) and trainer.skipped.item() > 100:
         raise SystemExit("the loss is not finite; go on from the state file with a lower --rate")
+
+
+def progress_line(team, done, total):
+    if done == total or done % 500 == 0:
+        team.say(f"neighbour lists: {done} of {total} frames")
 
 
 def main():
@@ -306,20 +291,29 @@ def main():
     torch.set_float32_matmul_precision("highest" if options.fp32 else "high")
     team = Team(options.device)
     options.device = team.device
-    frames = read_frames(options.train)
+    frames, heldout = read_known_frames(options.train), read_known_frames(options.heldout)
+    if len(heldout) > EVALUATED:
+        heldout = heldout.select(np.linspace(0, len(heldout) - 1, EVALUATED).astype(int))
     references = fit_references(frames, ELEMENTS, options.soft_force)
     trainer = Trainer(options, references, force_scale(frames, options.soft_force), team)
     if Path(options.state).exists():
         trainer.resume()
-    graphs = load_graphs(options.train, trainer.references, options)
-    say(
-        team,
+    graphs, heldout = (
+        GraphSet(
+            given,
+            trainer.references,
+            options.soft_force,
+            options.device,
+            progress=lambda done, total: progress_line(team, done, total),
+        )
+        for given in (frames, heldout)
+    )
+    team.say(
         f"{len(frames)} frames, {graphs.natoms.sum()} atoms, {graphs.nedges.sum()} edges; "
         f"references {trainer.references} eV, scale {trainer.scale} eV/A; "
         f"{sum(w.numel() for w in trainer.weights)} weights; ready after "
         f"{time.monotonic() - START:.0f} s",
     )
-    heldout = load_graphs(options.heldout, trainer.references, options, EVALUATED)
     train(trainer, graphs, heldout, options)
     team.close()
 
