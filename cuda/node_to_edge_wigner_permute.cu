@@ -6,45 +6,32 @@ namespace {
 /* Groups of ROW_THREADS threads that share a node's edges, and blocks that do, forward: few nodes
  * need many to fill the GPU. */
 constexpr int FORWARD_LANES = 4, MOST_SPLITS = 4;
-constexpr int BACKWARD_LANES = 4, BACKWARD_LANES_FEW = 8;
+constexpr int BACKWARD_LANES = 4;
+/* the shared memory that every GPU of these has does not suffice for eight in fp32 */
+template <typename S> constexpr int BACKWARD_LANES_FEW = sizeof(S) == 2 ? 8 : 4;
 constexpr int FEW_NODES = 600;
 
-template <typename S, int ROWS>
-__device__ __forceinline__ void emit(const edge_list &edges, int e, int row, int side, int channel,
-                                     const float2 (&x)[9], const S *__restrict__ radial,
-                                     S *__restrict__ message) {
-    edge_record r(edges.record, e);
-    float2 y[9];
-    rotate(r, x, y);
-    const S *scale = radial + (size_t)row * radial_width(ROWS) + side * CHANNELS + channel;
-    S *to = message + (size_t)row * message_width(ROWS) + side * CHANNELS + channel;
-#pragma unroll
-    for (int k = 0; k < ROWS; k++) {
-        float2 s = load_pair(scale + radial_of_row(k) * 2 * CHANNELS), v = y[l_major_of_row(k)];
-        store_pair(to + k * 2 * CHANNELS, make_float2(v.x * s.x, v.y * s.y));
-    }
-}
+__host__ __device__ constexpr int radials_of(int rows) { return rows == 9 ? 6 : 5; }
 
-/* Calls visit(edge, side) for every stride-th edge of a node from `first` on: those into it (side
- * 1), then those out of it (side 0).  The next edge is looked up while one is worked on. */
-template <typename F>
-__device__ __forceinline__ void visit_edges(const edge_list &edges, int2 in, int2 out, int first,
-                                            int stride, F &&visit) {
-    for (int e = in.x + first; e < in.y; e += stride) visit(e, 1);
-    int k = out.x + first;
-    int e = k < out.y ? edges.out[k] : 0;
-    while (k < out.y) {
-        k += stride;
-        int next = k < out.y ? edges.out[k] : 0;
-        visit(e, 0);
-        e = next;
-    }
-}
+/* What a warp reads of an edge, forward. */
+template <typename S, int ROWS> struct alignas(16) forward_inputs {
+    S radial[radials_of(ROWS) * WARP_CHANNELS];
+    float record[EDGE_RECORD];
+};
+/* ... backward; gradient: its sum of the edge's gradients so far */
+template <typename S, int ROWS> struct alignas(16) backward_inputs {
+    S g_message[ROWS * WARP_CHANNELS];
+    S radial[radials_of(ROWS) * WARP_CHANNELS], radial_slope[radials_of(ROWS) * WARP_CHANNELS];
+    float record[EDGE_RECORD];
+    float4 gradient;
+};
 
 template <typename S, int ROWS>
 __global__ void __launch_bounds__(FORWARD_LANES *ROW_THREADS)
     forward(edge_list edges, edge_span span, const float *__restrict__ h,
             const S *__restrict__ radial, S *__restrict__ message) {
+    extern __shared__ __align__(16) char shared[];
+    using inputs = forward_inputs<S, ROWS>;
     int node = blockIdx.x, end = min(span.begin + span.size, *edges.count);
     row_thread t;
     int2 in = edges_into(edges, node, span.begin, end);
@@ -52,38 +39,48 @@ __global__ void __launch_bounds__(FORWARD_LANES *ROW_THREADS)
     if (in.x >= in.y && out.x >= out.y) return;
     float2 x[9];
     load_node(h, node, t.channel, x);
-    visit_edges(edges, in, out, FORWARD_LANES * blockIdx.y + t.lane, FORWARD_LANES * gridDim.y,
-                [&](int e, int side) {
-                    emit<S, ROWS>(edges, e, e - span.begin, side, t.channel, x, radial, message);
-                });
+    walk_edges(
+        edge_walk(edges, in, out, FORWARD_LANES * blockIdx.y + t.lane, FORWARD_LANES * gridDim.y),
+        reinterpret_cast<inputs *>(shared) + 2 * (threadIdx.x / 32),
+        [&](visited_edge v, inputs &to) {
+            size_t at = (size_t)(v.edge - span.begin) * radial_width(ROWS) + v.side * CHANNELS;
+            copy_rows_ahead<radials_of(ROWS)>(to.radial, radial + at + t.warp_channel(),
+                                              2 * CHANNELS);
+            copy_ahead<sizeof to.record>(to.record, edges.record + (size_t)v.edge * EDGE_RECORD);
+        },
+        [&](visited_edge v, const inputs &from) {
+            float2 y[9];
+            rotate(edge_record(from.record), x, y);
+            const S *scale = from.radial + t.channel_in_warp();
+            S *to = message + (size_t)(v.edge - span.begin) * message_width(ROWS) +
+                    v.side * CHANNELS + t.channel;
+#pragma unroll
+            for (int k = 0; k < ROWS; k++) {
+                float2 s = load_pair(scale + radial_of_row(k) * WARP_CHANNELS);
+                float2 row = y[l_major_of_row(k)];
+                store_pair(to + k * 2 * CHANNELS, make_float2(row.x * s.x, row.y * s.y));
+            }
+        });
 }
 
 /* One half of one edge's message: adds to g_x; returns the torque and, in z, the gradient by the
- * distance that the radial functions depend on. */
+ * distance that the radial functions depend on.  channel: in the warp's */
 template <typename S, int ROWS>
-__device__ __forceinline__ float3 absorb(const edge_list &edges, int e, int row, int side,
-                                         int channel, const float2 (&x)[9],
-                                         const S *__restrict__ radial,
-                                         const S *__restrict__ radial_slope,
-                                         const S *__restrict__ g_message, float2 (&g_x)[9]) {
-    constexpr int RADIALS = ROWS == 9 ? 6 : 5;
-    edge_record r(edges.record, e);
-    float2 y[9], g_y[9], scale[RADIALS], g_scale[RADIALS];
+__device__ __forceinline__ float3 absorb(const backward_inputs<S, ROWS> &from, int channel,
+                                         const float2 (&x)[9], float2 (&g_x)[9]) {
+    constexpr int RADIALS = radials_of(ROWS);
+    edge_record r(from.record);
+    float2 y[9], g_y[9], g_scale[RADIALS];
     rotate(r, x, y);
-    size_t at = (size_t)row * radial_width(ROWS) + side * CHANNELS + channel;
-    const S *from = g_message + (size_t)row * message_width(ROWS) + side * CHANNELS + channel;
 #pragma unroll
-    for (int i = 0; i < RADIALS; i++) {
-        scale[i] = load_pair(radial + at + i * 2 * CHANNELS);
-        g_scale[i] = make_float2(0, 0);
-    }
+    for (int i = 0; i < RADIALS; i++) g_scale[i] = make_float2(0, 0);
 #pragma unroll
     for (int k = 0; k < 9; k++) g_y[k] = make_float2(0, 0);
 #pragma unroll
     for (int k = 0; k < ROWS; k++) {
-        float2 g = load_pair(from + k * 2 * CHANNELS);
-        float2 v = y[l_major_of_row(k)], s = scale[radial_of_row(k)];
-        float2 &sum = g_scale[radial_of_row(k)];
+        float2 g = load_pair(from.g_message + k * WARP_CHANNELS + channel);
+        float2 s = load_pair(from.radial + radial_of_row(k) * WARP_CHANNELS + channel);
+        float2 v = y[l_major_of_row(k)], &sum = g_scale[radial_of_row(k)];
         sum.x = fmaf(g.x, v.x, sum.x);
         sum.y = fmaf(g.y, v.y, sum.y);
         g_y[l_major_of_row(k)] = make_float2(g.x * s.x, g.y * s.y);
@@ -91,10 +88,17 @@ __device__ __forceinline__ float3 absorb(const edge_list &edges, int e, int row,
     float by_distance = 0;
 #pragma unroll
     for (int i = 0; i < RADIALS; i++)
-        by_distance += dot(g_scale[i], load_pair(radial_slope + at + i * 2 * CHANNELS));
+        by_distance += dot(g_scale[i], load_pair(from.radial_slope + i * WARP_CHANNELS + channel));
     float2 turn = torque(g_y, y);
     rotate_back_add(r, g_y, g_x);
     return make_float3(turn.x, turn.y, by_distance);
+}
+
+/* Shared memory: the inputs of all warps, later what sum_lanes needs. */
+template <typename S, int ROWS, int LANES> constexpr size_t backward_memory() {
+    constexpr size_t inputs = 4 * LANES * sizeof(backward_inputs<S, ROWS>);
+    constexpr size_t sums = (LANES - 1) * 9 * ROW_THREADS * sizeof(float2);
+    return inputs > sums ? inputs : sums;
 }
 
 template <typename S, int ROWS, int LANES>
@@ -103,7 +107,8 @@ __global__ void __launch_bounds__(LANES *ROW_THREADS, LANES == 4 ? 2 : 1)
              const S *__restrict__ radial, const S *__restrict__ radial_slope,
              const S *__restrict__ g_message, float *__restrict__ g_h, bool add,
              edge_gradient gradient) {
-    __shared__ float2 shared[(LANES - 1) * 9 * ROW_THREADS];
+    extern __shared__ __align__(16) char shared[];
+    using inputs = backward_inputs<S, ROWS>;
     int node = blockIdx.x, end = min(span.begin + span.size, *edges.count);
     row_thread t;
     int2 in = edges_into(edges, node, span.begin, end);
@@ -113,18 +118,34 @@ __global__ void __launch_bounds__(LANES *ROW_THREADS, LANES == 4 ? 2 : 1)
     load_node(h, node, t.channel, x);
 #pragma unroll
     for (int k = 0; k < 9; k++) g_x[k] = make_float2(0, 0);
-    int warp = (t.channel / 2) / 32;
-    bool writes = (threadIdx.x & 31) == 0;
-    visit_edges(edges, in, out, t.lane, LANES, [&](int e, int side) {
-        /* where this warp's gradients are summed; read early, they are needed late */
-        float4 &to = (side ? gradient.target : gradient.source)[2 * (size_t)e + warp];
-        float4 before = writes ? to : make_float4(0, 0, 0, 0);
-        float3 g = absorb<S, ROWS>(edges, e, e - span.begin, side, t.channel, x, radial,
-                                   radial_slope, g_message, g_x);
-        g = make_float3(warp_sum(g.x), warp_sum(g.y), warp_sum(g.z));
-        if (writes) to = make_float4(before.x + g.x, before.y + g.y, before.z + g.z, 0);
-    });
-    sum_lanes<LANES>(shared, g_x);
+    /* where this warp's gradients are summed */
+    auto sum_of = [&](visited_edge v) {
+        float4 *all = v.side ? gradient.target : gradient.source;
+        return all + 2 * (size_t)v.edge + t.channel / WARP_CHANNELS;
+    };
+    walk_edges(
+        edge_walk(edges, in, out, t.lane, LANES),
+        reinterpret_cast<inputs *>(shared) + 2 * (threadIdx.x / 32),
+        [&](visited_edge v, inputs &to) {
+            const int row = v.edge - span.begin, channel = v.side * CHANNELS + t.warp_channel();
+            const size_t at = (size_t)row * radial_width(ROWS) + channel;
+            copy_rows_ahead<ROWS>(to.g_message,
+                                  g_message + (size_t)row * message_width(ROWS) + channel,
+                                  2 * CHANNELS);
+            copy_rows_ahead<radials_of(ROWS)>(to.radial, radial + at, 2 * CHANNELS);
+            copy_rows_ahead<radials_of(ROWS)>(to.radial_slope, radial_slope + at, 2 * CHANNELS);
+            copy_ahead<sizeof to.record>(to.record, edges.record + (size_t)v.edge * EDGE_RECORD);
+            copy_ahead<sizeof to.gradient>(&to.gradient, sum_of(v));
+        },
+        [&](visited_edge v, const inputs &from) {
+            float3 g = absorb<S, ROWS>(from, t.channel_in_warp(), x, g_x);
+            g = make_float3(warp_sum(g.x), warp_sum(g.y), warp_sum(g.z));
+            float4 before = from.gradient;
+            if (threadIdx.x % 32 == 0)
+                *sum_of(v) = make_float4(before.x + g.x, before.y + g.y, before.z + g.z, 0);
+        });
+    __syncthreads();
+    sum_lanes<LANES>(reinterpret_cast<float2 *>(shared), g_x);
     if (t.lane > 0) return;
     float *to = g_h + (size_t)node * NODE_WIDTH + t.channel;
 #pragma unroll
@@ -135,14 +156,22 @@ __global__ void __launch_bounds__(LANES *ROW_THREADS, LANES == 4 ? 2 : 1)
 }
 
 template <typename S, int ROWS>
+void launch_forward(cudaStream_t stream, const edge_list &edges, edge_span span, const float *h,
+                    const S *radial, S *message) {
+    const unsigned splits = edges.nodes < FEW_NODES ? MOST_SPLITS : 1;
+    launch_with_memory(forward<S, ROWS>, dim3((unsigned)edges.nodes, splits),
+                       FORWARD_LANES * ROW_THREADS,
+                       4 * FORWARD_LANES * sizeof(forward_inputs<S, ROWS>), stream, edges, span, h,
+                       radial, message);
+}
+
+template <typename S, int ROWS, int LANES>
 void launch_backward(cudaStream_t stream, const edge_list &edges, edge_span span, const float *h,
                      const S *radial, const S *radial_slope, const S *g_message, float *g_h,
                      bool add, edge_gradient gradient) {
-    bool few = edges.nodes < FEW_NODES;
-    auto kernel = few ? backward<S, ROWS, BACKWARD_LANES_FEW> : backward<S, ROWS, BACKWARD_LANES>;
-    int threads = (few ? BACKWARD_LANES_FEW : BACKWARD_LANES) * ROW_THREADS;
-    kernel<<<(unsigned)edges.nodes, threads, 0, stream>>>(edges, span, h, radial, radial_slope,
-                                                          g_message, g_h, add, gradient);
+    launch_with_memory(backward<S, ROWS, LANES>, dim3((unsigned)edges.nodes), LANES * ROW_THREADS,
+                       backward_memory<S, ROWS, LANES>(), stream, edges, span, h, radial,
+                       radial_slope, g_message, g_h, add, gradient);
 }
 
 } // namespace
@@ -152,10 +181,8 @@ void node_to_edge_wigner_permute_forward(cudaStream_t stream, int rows, const ed
                                          edge_span span, const float *h, const S *radial,
                                          S *message) {
     if (edges.nodes == 0) return;
-    auto kernel = rows == 9 ? forward<S, 9> : forward<S, 7>;
-    unsigned splits = edges.nodes < FEW_NODES ? MOST_SPLITS : 1;
-    kernel<<<dim3((unsigned)edges.nodes, splits), FORWARD_LANES * ROW_THREADS, 0, stream>>>(
-        edges, span, h, radial, message);
+    auto launch = rows == 9 ? launch_forward<S, 9> : launch_forward<S, 7>;
+    launch(stream, edges, span, h, radial, message);
 }
 
 template <typename S>
@@ -164,7 +191,11 @@ void node_to_edge_wigner_permute_backward(cudaStream_t stream, int rows, const e
                                           const S *radial_slope, const S *g_message, float *g_h,
                                           bool add, edge_gradient gradient) {
     if (edges.nodes == 0) return;
-    auto launch = rows == 9 ? launch_backward<S, 9> : launch_backward<S, 7>;
+    constexpr int FEW = BACKWARD_LANES_FEW<S>;
+    auto launch =
+        rows == 9 ? launch_backward<S, 9, BACKWARD_LANES> : launch_backward<S, 7, BACKWARD_LANES>;
+    if (edges.nodes < FEW_NODES)
+        launch = rows == 9 ? launch_backward<S, 9, FEW> : launch_backward<S, 7, FEW>;
     launch(stream, edges, span, h, radial, radial_slope, g_message, g_h, add, gradient);
 }
 

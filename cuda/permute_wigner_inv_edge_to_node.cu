@@ -8,45 +8,85 @@ namespace {
 constexpr int LANES = 4, LANES_FEW = 8, MOST_SPLITS = 4;
 constexpr int FEW_NODES = 600;
 
+/* What a warp reads of an edge, forward. */
+template <typename S, int ROWS> struct alignas(16) forward_inputs {
+    S message[ROWS * WARP_CHANNELS];
+    float record[EDGE_RECORD];
+};
+/* ... backward; gradient: its sum of the edge's gradients so far */
+template <typename S, int ROWS> struct alignas(16) backward_inputs {
+    S message[ROWS * WARP_CHANNELS];
+    float record[EDGE_RECORD];
+    float4 gradient;
+};
+
+/* A warp copies the same of an edge for both. */
+template <int ROWS, typename S, typename Inputs>
+__device__ __forceinline__ void fetch_message(const edge_list &edges, int edge, const S *message,
+                                              Inputs &to) {
+    copy_rows_ahead<ROWS>(to.message, message, CHANNELS);
+    copy_ahead<sizeof to.record>(to.record, edges.record + (size_t)edge * EDGE_RECORD);
+}
+
 /* A message's rows in l-major order, the bias added to the m = 0 rows; rows it lacks are 0. */
 template <typename S, int ROWS>
-__device__ __forceinline__ void load_message(const S *__restrict__ message,
-                                             const float *__restrict__ bias, float2 (&y)[9]) {
+__device__ __forceinline__ void load_message(const S *message, const float2 (&bias)[3],
+                                             float2 (&y)[9]) {
 #pragma unroll
     for (int k = 0; k < 9; k++) y[k] = make_float2(0, 0);
 #pragma unroll
     for (int k = 0; k < ROWS; k++) {
-        float2 v = load_pair(message + k * CHANNELS);
-        if (k < 3) {
-            float2 b = load_pair(bias + k * CHANNELS);
-            v = make_float2(v.x + b.x, v.y + b.y);
-        }
+        float2 v = load_pair(message + k * WARP_CHANNELS);
+        if (k < 3) v = make_float2(v.x + bias[k].x, v.y + bias[k].y);
         y[l_major_of_row(k)] = v;
     }
 }
 
+__device__ __forceinline__ void load_bias(const float *__restrict__ from, int channel,
+                                          float2 (&bias)[3]) {
+#pragma unroll
+    for (int k = 0; k < 3; k++) bias[k] = load_pair(from + k * CHANNELS + channel);
+}
+
+/* Shared memory: the inputs of all warps, later what sum_lanes needs. */
+template <typename S, int ROWS, int LANES> constexpr size_t forward_memory() {
+    constexpr size_t inputs = 4 * LANES * sizeof(forward_inputs<S, ROWS>);
+    constexpr size_t sums = (LANES - 1) * 9 * ROW_THREADS * sizeof(float2);
+    return inputs > sums ? inputs : sums;
+}
+
 template <typename S, int ROWS, int LANES>
 __global__ void __launch_bounds__(LANES *ROW_THREADS)
-    forward(edge_list edges, edge_span span, const float *__restrict__ bias,
+    forward(edge_list edges, edge_span span, const float *__restrict__ bias_from,
             const S *__restrict__ message, const float *x_in, float *x_out) {
-    __shared__ float2 shared[(LANES - 1) * 9 * ROW_THREADS];
+    extern __shared__ __align__(16) char shared[];
+    using inputs = forward_inputs<S, ROWS>;
     int node = blockIdx.x, end = min(span.begin + span.size, *edges.count);
     row_thread t;
-    float2 sum[9], y[9];
+    float2 sum[9], bias[3];
     int2 in = edges_into(edges, node, span.begin, end);
     if (in.x >= in.y && x_in == x_out) return;
+    load_bias(bias_from, t.channel, bias);
 #pragma unroll
     for (int k = 0; k < 9; k++) sum[k] = make_float2(0, 0);
-    for (int e = in.x + t.lane; e < in.y; e += LANES) {
-        edge_record r(edges.record, e);
-        load_message<S, ROWS>(message + (size_t)(e - span.begin) * conv_2_width(ROWS) + t.channel,
-                              bias + t.channel, y);
-        float factor = r.envelope();
+    walk_edges(
+        edge_walk(edges, in, make_int2(0, 0), t.lane, LANES),
+        reinterpret_cast<inputs *>(shared) + 2 * (threadIdx.x / 32),
+        [&](visited_edge v, inputs &to) {
+            const size_t at = (size_t)(v.edge - span.begin) * conv_2_width(ROWS);
+            fetch_message<ROWS>(edges, v.edge, message + at + t.warp_channel(), to);
+        },
+        [&](visited_edge, const inputs &from) {
+            float2 y[9];
+            edge_record r(from.record);
+            load_message<S, ROWS>(from.message + t.channel_in_warp(), bias, y);
+            float factor = r.envelope();
 #pragma unroll
-        for (int k = 0; k < 9; k++) y[k] = make_float2(y[k].x * factor, y[k].y * factor);
-        rotate_back_add(r, y, sum);
-    }
-    sum_lanes<LANES>(shared, sum);
+            for (int k = 0; k < 9; k++) y[k] = make_float2(y[k].x * factor, y[k].y * factor);
+            rotate_back_add(r, y, sum);
+        });
+    __syncthreads();
+    sum_lanes<LANES>(reinterpret_cast<float2 *>(shared), sum);
     if (t.lane > 0) return;
     size_t at = (size_t)node * NODE_WIDTH + t.channel;
 #pragma unroll
@@ -59,50 +99,69 @@ __global__ void __launch_bounds__(LANES *ROW_THREADS)
 
 template <typename S, int ROWS>
 __global__ void __launch_bounds__(LANES *ROW_THREADS)
-    backward(edge_list edges, edge_span span, const float *__restrict__ bias,
+    backward(edge_list edges, edge_span span, const float *__restrict__ bias_from,
              const S *__restrict__ message, const float *__restrict__ g_x,
              S *__restrict__ g_message, edge_gradient gradient) {
+    extern __shared__ __align__(16) char shared[];
+    using inputs = backward_inputs<S, ROWS>;
     int node = blockIdx.x, end = min(span.begin + span.size, *edges.count);
     row_thread t;
-    float2 g[9];
+    float2 g[9], bias[3];
     int2 in = edges_into(edges, node, span.begin, end);
     if (in.x >= in.y) return;
     load_node(g_x, node, t.channel, g);
-    int warp = (t.channel / 2) / 32;
-    bool writes = (threadIdx.x & 31) == 0;
-    int stride = LANES * gridDim.y;
-    for (int e = in.x + LANES * blockIdx.y + t.lane; e < in.y; e += stride) {
-        float4 &to = gradient.target[2 * (size_t)e + warp]; /* read early, it is needed late */
-        float4 before = writes ? to : make_float4(0, 0, 0, 0);
-        edge_record r(edges.record, e);
-        float2 q[9], y[9];
-        size_t at = (size_t)(e - span.begin) * conv_2_width(ROWS) + t.channel;
-        rotate(r, g, q);
-        load_message<S, ROWS>(message + at, bias + t.channel, y);
-        float factor = r.envelope(), by_factor = 0;
+    load_bias(bias_from, t.channel, bias);
+    /* where this warp's gradients are summed */
+    auto sum_of = [&](int edge) {
+        return gradient.target + 2 * (size_t)edge + t.channel / WARP_CHANNELS;
+    };
+    walk_edges(
+        edge_walk(edges, in, make_int2(0, 0), LANES * blockIdx.y + t.lane, LANES * gridDim.y),
+        reinterpret_cast<inputs *>(shared) + 2 * (threadIdx.x / 32),
+        [&](visited_edge v, inputs &to) {
+            const size_t at = (size_t)(v.edge - span.begin) * conv_2_width(ROWS);
+            fetch_message<ROWS>(edges, v.edge, message + at + t.warp_channel(), to);
+            copy_ahead<sizeof to.gradient>(&to.gradient, sum_of(v.edge));
+        },
+        [&](visited_edge v, const inputs &from) {
+            edge_record r(from.record);
+            float2 q[9], y[9];
+            rotate(r, g, q);
+            load_message<S, ROWS>(from.message + t.channel_in_warp(), bias, y);
+            float factor = r.envelope(), by_factor = 0;
+            S *to = g_message + (size_t)(v.edge - span.begin) * conv_2_width(ROWS) + t.channel;
 #pragma unroll
-        for (int k = 0; k < ROWS; k++) {
-            float2 v = q[l_major_of_row(k)];
-            by_factor += dot(v, y[l_major_of_row(k)]);
-            store_pair(g_message + at + k * CHANNELS, make_float2(factor * v.x, factor * v.y));
-        }
-        float2 turn = torque(y, q);
-        by_factor = warp_sum(by_factor);
-        turn = make_float2(warp_sum(turn.x), warp_sum(turn.y));
-        if (writes) {
-            to = make_float4(before.x + factor * turn.x, before.y + factor * turn.y,
-                             before.z + r.envelope_slope() * by_factor, 0);
-        }
-    }
+            for (int k = 0; k < ROWS; k++) {
+                float2 row = q[l_major_of_row(k)];
+                by_factor += dot(row, y[l_major_of_row(k)]);
+                store_pair(to + k * CHANNELS, make_float2(factor * row.x, factor * row.y));
+            }
+            float2 turn = torque(y, q);
+            by_factor = warp_sum(by_factor);
+            turn = make_float2(warp_sum(turn.x), warp_sum(turn.y));
+            float4 before = from.gradient;
+            if (threadIdx.x % 32 == 0)
+                *sum_of(v.edge) =
+                    make_float4(before.x + factor * turn.x, before.y + factor * turn.y,
+                                before.z + r.envelope_slope() * by_factor, 0);
+        });
+}
+
+template <typename S, int ROWS, int LANES>
+void launch_forward(cudaStream_t stream, const edge_list &edges, edge_span span, const float *bias,
+                    const S *message, const float *x_in, float *x_out) {
+    launch_with_memory(forward<S, ROWS, LANES>, dim3((unsigned)edges.owned), LANES * ROW_THREADS,
+                       forward_memory<S, ROWS, LANES>(), stream, edges, span, bias, message, x_in,
+                       x_out);
 }
 
 template <typename S, int ROWS>
-void launch_forward(cudaStream_t stream, const edge_list &edges, edge_span span, const float *bias,
-                    const S *message, const float *x_in, float *x_out) {
-    bool few = edges.owned < FEW_NODES;
-    auto kernel = few ? forward<S, ROWS, LANES_FEW> : forward<S, ROWS, LANES>;
-    int threads = (few ? LANES_FEW : LANES) * ROW_THREADS;
-    kernel<<<(unsigned)edges.owned, threads, 0, stream>>>(edges, span, bias, message, x_in, x_out);
+void launch_backward(cudaStream_t stream, const edge_list &edges, edge_span span, const float *bias,
+                     const S *message, const float *g_x, S *g_message, edge_gradient gradient) {
+    const unsigned splits = edges.owned < FEW_NODES ? MOST_SPLITS : 1;
+    launch_with_memory(backward<S, ROWS>, dim3((unsigned)edges.owned, splits), LANES * ROW_THREADS,
+                       4 * LANES * sizeof(backward_inputs<S, ROWS>), stream, edges, span, bias,
+                       message, g_x, g_message, gradient);
 }
 
 } // namespace
@@ -112,7 +171,9 @@ void permute_wigner_inv_edge_to_node_forward(cudaStream_t stream, int rows, cons
                                              edge_span span, const float *bias, const S *message,
                                              const float *x_in, float *x_out) {
     if (edges.owned == 0) return;
-    auto launch = rows == 9 ? launch_forward<S, 9> : launch_forward<S, 7>;
+    auto launch = rows == 9 ? launch_forward<S, 9, LANES> : launch_forward<S, 7, LANES>;
+    if (edges.owned < FEW_NODES)
+        launch = rows == 9 ? launch_forward<S, 9, LANES_FEW> : launch_forward<S, 7, LANES_FEW>;
     launch(stream, edges, span, bias, message, x_in, x_out);
 }
 
@@ -122,10 +183,8 @@ void permute_wigner_inv_edge_to_node_backward(cudaStream_t stream, int rows, con
                                               const float *g_x, S *g_message,
                                               edge_gradient gradient) {
     if (edges.owned == 0) return;
-    auto kernel = rows == 9 ? backward<S, 9> : backward<S, 7>;
-    unsigned splits = edges.owned < FEW_NODES ? MOST_SPLITS : 1;
-    kernel<<<dim3((unsigned)edges.owned, splits), LANES * ROW_THREADS, 0, stream>>>(
-        edges, span, bias, message, g_x, g_message, gradient);
+    auto launch = rows == 9 ? launch_backward<S, 9> : launch_backward<S, 7>;
+    launch(stream, edges, span, bias, message, g_x, g_message, gradient);
 }
 
 #define INSTANTIATE(S)                                                                             \

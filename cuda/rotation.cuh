@@ -2,7 +2,7 @@
 #ifndef UMAS_ROTATION_CUH
 #define UMAS_ROTATION_CUH
 
-#include "edge_list.cuh"
+#include "edge_walk.cuh"
 
 /* l-major index and radial function of every m-major row (core/rotation.h). */
 __host__ __device__ constexpr int l_major_of_row(int row) {
@@ -21,11 +21,11 @@ __host__ __device__ constexpr int degree_of_row(int row) {
 /* An edge's record in registers. */
 struct edge_record {
     float d[EDGE_RECORD];
-    __device__ __forceinline__ explicit edge_record(const float *__restrict__ record, int e) {
-        const float4 *from = reinterpret_cast<const float4 *>(record + (size_t)e * EDGE_RECORD);
+    /* from: this edge's, 16-byte aligned */
+    __device__ __forceinline__ explicit edge_record(const float *from) {
 #pragma unroll
         for (int i = 0; i < EDGE_RECORD / 4; i++) {
-            float4 v = __ldg(from + i);
+            float4 v = reinterpret_cast<const float4 *>(from)[i];
             d[4 * i] = v.x;
             d[4 * i + 1] = v.y;
             d[4 * i + 2] = v.z;
@@ -91,6 +91,9 @@ struct row_thread {
     int channel, lane;
     __device__ __forceinline__ row_thread()
         : channel(2 * (threadIdx.x & (ROW_THREADS - 1))), lane(threadIdx.x / ROW_THREADS) {}
+    /* the warp's first channel, and how far from it this thread's is */
+    __device__ __forceinline__ int warp_channel() const { return channel & -WARP_CHANNELS; }
+    __device__ __forceinline__ int channel_in_warp() const { return channel % WARP_CHANNELS; }
 };
 
 __device__ __forceinline__ void load_node(const float *__restrict__ x, int node, int channel,
