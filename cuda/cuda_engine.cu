@@ -256,7 +256,7 @@ template <typename S> umas_status merge(void *self, const int64_t *counts, umas_
                                        counts, e.merged, error);
     if (status != UMAS_OK) return status;
     e.drop_graph();
-    if (!upload_weights(e.merged, e.weights))
+    if (!upload_weights(e.merged, e.tiled, e.weights))
         return umas_fail(error, UMAS_ERROR_MEMORY, "no GPU memory for the merged weights");
     std::vector<int> present;
     for (int z = 1; z < UMAS_ELEMENTS; z++)
@@ -330,7 +330,8 @@ umas_status start(cuda_engine<S> &e, const umas_engine_setup *setup, int device,
     made = cudaMemGetInfo(&free_bytes, &all_bytes);
     if (made != cudaSuccess) return device_error(error, "asking for free GPU memory", made);
     e.memory = size_t(memory_fraction * double(free_bytes));
-    status = products_open(e.stream, &e.products, error);
+    e.tiled = sizeof(S) == 2 && tiles_supported(e.device);
+    if (!e.tiled) status = products_open(e.stream, &e.products, error);
     if (status != UMAS_OK) return status;
     e.merged = dense_weights_create(e.a);
     if (!e.merged || !e.report.reserve(1) || !e.report_host.reserve(1) ||

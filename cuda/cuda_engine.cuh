@@ -31,7 +31,7 @@ struct layer_features {
 };
 
 /* Activations of all edges that a kept layer leaves for its backward pass. */
-template <typename S> struct kept_activations { device_buffer<S> radial, conv_1, conv_2; };
+template <typename S> struct kept_activations { device_buffer<S> radial, gated, conv_2; };
 
 template <typename S> struct cuda_engine {
     umas_engine_setup setup{};
@@ -40,8 +40,9 @@ template <typename S> struct cuda_engine {
     int device = 0;
     size_t memory = 0; /* bytes the engine may plan with */
     cudaStream_t stream = nullptr;
-    product_library *products = nullptr;
-    bool failed = false; /* a product could not be queued */
+    bool tiled = false;                  /* products by the kernels of so2_tiles.cuh; else ... */
+    product_library *products = nullptr; /* ... by cuBLAS */
+    bool failed = false;                 /* a product could not be queued */
 
     dense_weights *merged = nullptr;
     device_weights<S> weights;

@@ -2,6 +2,8 @@
 #include "cuda_engine.cuh"
 #include "stage_costs.cuh"
 
+#include <type_traits>
+
 namespace {
 
 template <typename S> struct step {
@@ -10,6 +12,7 @@ template <typename S> struct step {
     edge_list edges;
     edge_gradient gradient;
     int owned, nodes, rows;
+    static constexpr bool TILES = std::is_same<S, __half>::value; /* there are kernels for these */
     stage_costs<S> cost{rows, double(owned), double(nodes), double(e.timed_edges)};
 
     explicit step(cuda_engine<S> &engine)
@@ -32,8 +35,8 @@ template <typename S> struct step {
     S *radial_of(int layer, edge_span span) const {
         return place(layer, &kept_activations<S>::radial, e.radial, radial_width(rows), span);
     }
-    S *conv_1_of(int layer, edge_span span) const {
-        return place(layer, &kept_activations<S>::conv_1, e.conv_1, conv_1_width(rows), span);
+    S *gated_of(int layer, edge_span span) const {
+        return place(layer, &kept_activations<S>::gated, e.gated, gated_width(rows), span);
     }
     S *conv_2_of(int layer, edge_span span) const {
         return place(layer, &kept_activations<S>::conv_2, e.conv_2, conv_2_width(rows), span);
@@ -46,19 +49,55 @@ template <typename S> struct step {
 
     /* ---- products ---- */
 
-    void so2_forward(const device_so2<S> &w, int count, const S *x, S *y) {
+    void so2_forward(const device_so2<S> &w, edge_span s, const S *x, S *y) {
+        if constexpr (TILES)
+            if (w.tiled())
+                return check(
+                    tiled_products(stream, edges, s, w.forward, x, w.width_in, y, w.width_out));
         for (int i = 0; i < w.parts; i++) {
             const auto &p = w.part[i];
-            check(product_nt(e.products, {count, p.n, p.k, w.width_in, w.width_out}, x + p.from,
+            check(product_nt(e.products, {s.size, p.n, p.k, w.width_in, w.width_out}, x + p.from,
                              p.w, y + p.to));
         }
     }
-    void so2_backward(const device_so2<S> &w, int count, const S *g_y, S *g_x) {
+    void so2_backward(const device_so2<S> &w, edge_span s, const S *g_y, S *g_x) {
+        if constexpr (TILES)
+            if (w.tiled())
+                return check(tiled_products(stream, edges, s, w.backward, g_y, w.width_out, g_x,
+                                            w.width_in));
         for (int i = 0; i < w.parts; i++) {
             const auto &p = w.part[i];
-            check(product_nn(e.products, {count, p.n, p.k, w.width_out, w.width_in}, g_y + p.to,
+            check(product_nn(e.products, {s.size, p.n, p.k, w.width_out, w.width_in}, g_y + p.to,
                              p.w, g_x + p.from));
         }
+    }
+
+    /* message -> gated */
+    void conv_1_forward(const device_so2<S> &w, edge_span s, S *gated) {
+        if constexpr (TILES)
+            if (w.tiled()) {
+                begin("so2_conv_1_gate_forward products", cost.so2_gate_forward(s, w));
+                return check(
+                    so2_gate_forward(stream, rows, edges, s, w.forward, w.bias, e.message, gated));
+            }
+        begin("so2_conv_1_forward products", cost.so2(s, w));
+        so2_forward(w, s, e.message, e.conv_1);
+        begin("gate_forward", cost.gate_forward(s));
+        gate_forward<S>(stream, rows, edges, s, w.bias, e.conv_1, gated);
+    }
+    /* g_conv_2 -> the gradient of conv_1, in its place */
+    void conv_2_backward(const device_so2<S> &w, edge_span s, const S *gated) {
+        if constexpr (TILES)
+            if (w.tiled()) {
+                begin("so2_conv_2_gate_backward products", cost.so2_gate_backward(s, w));
+                return check(so2_gate_backward(stream, rows, edges, s, w.backward, e.g_conv_2,
+                                               gated, e.conv_1));
+            }
+        S *g_gated = e.message; /* which is not needed any more */
+        begin("so2_conv_2_backward products", cost.so2(s, w));
+        so2_backward(w, s, e.g_conv_2, g_gated);
+        begin("gate_backward", cost.gate_backward(s));
+        gate_backward<S>(stream, rows, edges, s, gated, g_gated, e.conv_1);
     }
 
     /* ---- edges ---- */
@@ -72,21 +111,23 @@ template <typename S> struct step {
         begin(slope ? "unified_radial_mlp_backward products"
                     : "unified_radial_mlp_forward products",
               cost.product(s, w.radial_outputs, CHANNELS));
+        const S *hidden = e.hidden;
+        if constexpr (TILES)
+            if (w.radial_tiles.tiles)
+                return check(tiled_products(stream, edges, s, w.radial_tiles, hidden, HIDDEN_WIDTH,
+                                            out, w.radial_outputs));
         check(product_nt(e.products,
                          {s.size, w.radial_outputs, HIDDEN_WIDTH, HIDDEN_WIDTH, w.radial_outputs},
-                         static_cast<S *>(e.hidden), w.radial_w, out));
+                         hidden, w.radial_w, out));
     }
     void convolve(int layer, edge_span s) {
         const auto &w = e.weights.block[size_t(layer)];
         begin("node_to_edge_wigner_permute_forward", cost.node_to_edge_forward(s));
         node_to_edge_wigner_permute_forward<S>(stream, rows, edges, s, e.layer[size_t(layer)].h,
                                                radial_of(layer, s), e.message);
-        begin("so2_conv_1_forward products", cost.so2(s, w.conv_1));
-        so2_forward(w.conv_1, s.size, e.message, conv_1_of(layer, s));
-        begin("gate_forward", cost.gate_forward(s));
-        gate_forward<S>(stream, rows, edges, s, w.conv_1.bias, conv_1_of(layer, s), e.gated);
+        conv_1_forward(w.conv_1, s, gated_of(layer, s));
         begin("so2_conv_2_forward products", cost.so2(s, w.conv_2));
-        so2_forward(w.conv_2, s.size, e.gated, conv_2_of(layer, s));
+        so2_forward(w.conv_2, s, gated_of(layer, s), conv_2_of(layer, s));
     }
     void edges_forward(int layer) {
         const auto &w = e.weights.block[size_t(layer)];
@@ -108,17 +149,13 @@ template <typename S> struct step {
         edge_span s = span(chunk);
         if (!radial_kept(layer)) radial_product(layer, s, false, radial_of(layer, s));
         if (!kept(layer)) convolve(layer, s);
-        S *conv_1 = conv_1_of(layer, s);
         begin("permute_wigner_inv_edge_to_node_backward", cost.edge_to_node_backward(s));
         permute_wigner_inv_edge_to_node_backward<S>(stream, rows, edges, s, w.conv_2.bias,
                                                     conv_2_of(layer, s), e.g_x, e.g_conv_2,
                                                     gradient);
-        begin("so2_conv_2_backward products", cost.so2(s, w.conv_2));
-        so2_backward(w.conv_2, s.size, e.g_conv_2, e.gated);
-        begin("gate_backward", cost.gate_backward(s));
-        gate_backward<S>(stream, rows, edges, s, w.conv_1.bias, conv_1, e.gated, conv_1);
+        conv_2_backward(w.conv_2, s, gated_of(layer, s));
         begin("so2_conv_1_backward products", cost.so2(s, w.conv_1));
-        so2_backward(w.conv_1, s.size, conv_1, e.message);
+        so2_backward(w.conv_1, s, e.conv_1, e.message);
         radial_product(layer, s, true, e.radial_slope);
         begin("node_to_edge_wigner_permute_backward", cost.node_to_edge_backward(s));
         node_to_edge_wigner_permute_backward<S>(stream, rows, edges, s, e.layer[size_t(layer)].h,
@@ -275,7 +312,7 @@ umas_status queue_step(cuda_engine<S> &e, bool atom_virial, umas_error *error) {
     status = s.backward(error);
     if (status != UMAS_OK) return status;
     s.results(atom_virial);
-    if (e.failed) return umas_fail(error, UMAS_ERROR_DEVICE, "cuBLAS refused a product");
+    if (e.failed) return umas_fail(error, UMAS_ERROR_DEVICE, "the GPU refused a product");
     return UMAS_OK;
 }
 

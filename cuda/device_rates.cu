@@ -41,8 +41,12 @@ bool queue(cudaStream_t stream, product_library *library, stage_clock &clock, S 
 
 template <typename S>
 umas_status measure_rates(void *self, umas_device_rates *rates, umas_error *error) {
-    const auto &e = *static_cast<cuda_engine<S> *>(self);
+    auto &e = *static_cast<cuda_engine<S> *>(self);
     cudaError_t status = cudaSetDevice(e.device);
+    if (status == cudaSuccess && !e.products) {
+        const umas_status opened = products_open(e.stream, &e.products, error);
+        if (opened != UMAS_OK) return opened;
+    }
     stage_clock clock(e.stream);
     device_buffer<S> from, to;
     if (status == cudaSuccess &&

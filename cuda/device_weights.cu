@@ -1,6 +1,6 @@
 #include "device_weights.cuh"
 
-#include <type_traits>
+#include <algorithm>
 
 #include "weight_fragments.cuh"
 
@@ -53,16 +53,15 @@ radial_mlp pack_radial(packer &p, const umas_architecture &a, const radial_weigh
     return m;
 }
 
-template <typename S> const S *pack_radial_product(packer &p, const radial_weights &r) {
-    S *w = p.room<S>(size_t(r.outputs) * HIDDEN_WIDTH);
-    for (int i = 0; i < r.outputs; i++) {
-        S *row = w + size_t(i) * HIDDEN_WIDTH;
-        for (int j = 0; j < HIDDEN_WIDTH; j++) row[j] = S(0.0f);
-        for (int j = 0; j < CHANNELS; j++)
-            row[j] = S(r.linear_2_w[size_t(i) * CHANNELS + size_t(j)]);
-        row[CHANNELS] = S(r.linear_2_b[i]);
+/* The weights [outputs][HIDDEN_WIDTH] of the radial product. */
+std::vector<float> radial_product_of(const radial_weights &r) {
+    std::vector<float> w(size_t(r.outputs) * HIDDEN_WIDTH, 0.0f);
+    for (size_t i = 0; i < size_t(r.outputs); i++) {
+        float *row = w.data() + i * HIDDEN_WIDTH;
+        std::copy_n(r.linear_2_w + i * CHANNELS, CHANNELS, row);
+        row[CHANNELS] = r.linear_2_b[i];
     }
-    return p.address(w);
+    return w;
 }
 
 /* w1, w2 [n][k] -> [[w1, -w2], [w2, w1]] */
@@ -79,19 +78,43 @@ const S *pack_complex(packer &p, size_t n, size_t k, const float *w1, const floa
     return p.address(w);
 }
 
-template <typename S> device_so2<S> pack_so2(packer &p, int mmax, const so2_weights &s) {
+tiled_weights add_tiles(packer &p, tiled_weights w, const std::vector<__half> &image) {
+    __half *to = p.room<__half>(image.size());
+    std::copy(image.begin(), image.end(), to);
+    w.tiles = reinterpret_cast<const char *>(p.address(to));
+    return w;
+}
+
+tiled_weights pack_so2_tiles(packer &p, int rows, bool transposed, bool gated, int before,
+                             const so2_weights &s) {
+    std::vector<__half> image;
+    const so2_matrices w = {s.inputs, s.outputs, s.extra, before, s.m0_w, {s.m_w[0], s.m_w[1]}};
+    return add_tiles(p, pack_tiles(w, rows, transposed, gated, image), image);
+}
+
+/* gate: whether the gate follows the convolution; else it precedes it, and leaves its inputs before
+ * the rows. */
+template <typename S>
+device_so2<S> pack_so2(packer &p, int mmax, bool tiled, bool gate, const so2_weights &s) {
     const int K = s.inputs, N = s.outputs, first = s.extra + 3 * N;
+    const int before = gate ? 0 : GATE_INPUTS;
     device_so2<S> d = {};
     d.parts = 1 + mmax;
-    d.width_in = (mmax == 2 ? 9 : 7) * K;
+    d.width_in = before + (mmax == 2 ? 9 : 7) * K;
     d.width_out = s.extra + (mmax == 2 ? 9 : 7) * N;
-    d.part[0] = {first, 3 * K, p.add<S>(size_t(first) * 3 * size_t(K), s.m0_w), 0, 0};
+    d.part[0] = {first, 3 * K, nullptr, before, 0};
+    if (!tiled) d.part[0].w = p.add<S>(size_t(first) * 3 * size_t(K), s.m0_w);
     for (int m = 1; m <= mmax; m++) {
         const int k = (3 - m) * K, n = (3 - m) * N;
         const size_t half = size_t(n) * size_t(k);
         const float *w = s.m_w[m - 1];
-        d.part[m] = {2 * n, 2 * k, pack_complex<S>(p, size_t(n), size_t(k), w, w + half),
-                     m == 1 ? 3 * K : 7 * K, first + (m == 1 ? 0 : 4 * N)};
+        d.part[m] = {2 * n, 2 * k, nullptr, before + (m == 1 ? 3 : 7) * K,
+                     first + (m == 1 ? 0 : 4 * N)};
+        if (!tiled) d.part[m].w = pack_complex<S>(p, size_t(n), size_t(k), w, w + half);
+    }
+    if (tiled) {
+        d.forward = pack_so2_tiles(p, d.parts == 3 ? 9 : 7, false, gate, before, s);
+        d.backward = pack_so2_tiles(p, d.parts == 3 ? 9 : 7, true, !gate, before, s);
     }
     d.bias = p.add<float>(size_t(first), s.m0_b);
     return d;
@@ -135,44 +158,54 @@ head_weights pack_head(packer &p, const dense_weights &host) {
 }
 
 template <typename S>
-device_block<S> pack_block(packer &p, const umas_architecture &a, const block_weights &b) {
+device_block<S> pack_block(packer &p, const umas_architecture &a, bool tiled,
+                           const block_weights &b) {
     const size_t C = CHANNELS;
     device_block<S> d = {};
     d.norm_1_w = p.add<float>(3 * C, b.norm_1_w);
     d.norm_1_b = p.add<float>(C, b.norm_1_b);
     d.radial = pack_radial(p, a, b.radial);
-    d.radial_w = pack_radial_product<S>(p, b.radial);
+    const std::vector<float> product = radial_product_of(b.radial);
+    std::vector<__half> image;
+    if (tiled)
+        d.radial_tiles =
+            add_tiles(p, pack_tiles(product.data(), b.radial.outputs, HIDDEN_WIDTH, image), image);
+    else
+        d.radial_w = p.add<S>(product.size(), product.data());
     d.radial_outputs = b.radial.outputs;
-    d.conv_1 = pack_so2<S>(p, a.mmax, b.conv_1);
-    d.conv_2 = pack_so2<S>(p, a.mmax, b.conv_2);
+    d.conv_1 = pack_so2<S>(p, a.mmax, tiled, true, b.conv_1);
+    d.conv_2 = pack_so2<S>(p, a.mmax, tiled, false, b.conv_2);
     d.atomwise = pack_atomwise(p, b);
     return d;
 }
 
-template <typename S> void pack(packer &p, const dense_weights *host, device_weights<S> &d) {
+template <typename S>
+void pack(packer &p, const dense_weights *host, bool tiled, device_weights<S> &d) {
     const umas_architecture &a = host->architecture;
     const size_t C = CHANNELS;
     d.csd = p.add<float>(C, host->csd);
     d.sphere = p.add<float>(size_t(a.elements) * C, host->sphere);
     d.edge_degree = pack_radial(p, a, host->edge_degree);
     d.block.clear();
-    for (int i = 0; i < a.layers; i++) d.block.push_back(pack_block<S>(p, a, host->blocks[i]));
+    for (int i = 0; i < a.layers; i++)
+        d.block.push_back(pack_block<S>(p, a, tiled, host->blocks[i]));
     d.head = pack_head(p, *host);
 }
 
 } // namespace
 
-template <typename S> bool upload_weights(const dense_weights *host, device_weights<S> &device) {
+template <typename S>
+bool upload_weights(const dense_weights *host, bool tiled, device_weights<S> &device) {
     if (!device.memory) { /* the first time only the size matters */
         packer size(nullptr);
-        pack(size, host, device);
+        pack(size, host, tiled, device);
         if (!device.memory.reserve(size.image().size())) return false;
     }
     packer p(device.memory);
-    pack(p, host, device);
+    pack(p, host, tiled, device);
     return cudaMemcpy(device.memory, p.image().data(), p.image().size(), cudaMemcpyHostToDevice) ==
            cudaSuccess;
 }
 
-template bool upload_weights<__half>(const dense_weights *, device_weights<__half> &);
-template bool upload_weights<float>(const dense_weights *, device_weights<float> &);
+template bool upload_weights<__half>(const dense_weights *, bool, device_weights<__half> &);
+template bool upload_weights<float>(const dense_weights *, bool, device_weights<float> &);

@@ -8,23 +8,27 @@
 #include "device_buffer.cuh"
 #include "node_stages.cuh"
 #include "radial_table.cuh"
+#include "so2_tiles.cuh"
 
 /* An SO(2) convolution: one product for each m.  For m > 0 the complex product is a real one of
  * twice the size, [[W1, -W2], [W2, W1]]. */
 template <typename S> struct device_so2 {
     struct part {
-        int n, k; /* shape [n][k] */
-        const S *w;
+        int n, k;     /* shape [n][k] */
+        const S *w;   /* NULL where there are tiles */
         int from, to; /* columns of the message the product starts reading, writing */
     } part[3];
     int parts;
     int width_in, width_out;
-    const float *bias; /* of the m = 0 part */
+    const float *bias;               /* of the m = 0 part */
+    tiled_weights forward, backward; /* for so2_tiles.cuh */
+    bool tiled() const { return forward.tiles != nullptr; }
 };
 
 template <typename S> struct device_block {
     const float *norm_1_w, *norm_1_b;
-    const S *radial_w; /* [outputs][HIDDEN_WIDTH], the bias behind the channels */
+    const S *radial_w; /* [outputs][HIDDEN_WIDTH], the bias behind the channels; or ... */
+    tiled_weights radial_tiles;
     int radial_outputs;
     device_so2<S> conv_1, conv_2;
     atomwise_weights atomwise;
@@ -39,7 +43,9 @@ template <typename S> struct device_weights {
     device_buffer<char> memory;
 };
 
-/* Copy host weights to the device (again).  false: no memory, or the copy failed. */
-template <typename S> bool upload_weights(const dense_weights *host, device_weights<S> &device);
+/* Copy host weights to the device (again); tiled: convolutions' as so2_tiles.cuh wants them.
+ * false: no memory, or the copy failed. */
+template <typename S>
+bool upload_weights(const dense_weights *host, bool tiled, device_weights<S> &device);
 
 #endif

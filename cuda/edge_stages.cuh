@@ -15,6 +15,10 @@
 __host__ __device__ constexpr int message_width(int rows) { return rows * 2 * CHANNELS; }
 __host__ __device__ constexpr int conv_1_width(int rows) { return (rows + 2) * CHANNELS; }
 __host__ __device__ constexpr int conv_2_width(int rows) { return rows * CHANNELS; }
+/* What the gate leaves for the next product and for its own gradient: 2 C gates and C scalars as
+ * they enter its functions, with conv1's bias, then the rows that come out of it. */
+constexpr int GATE_INPUTS = 3 * CHANNELS;
+__host__ __device__ constexpr int gated_width(int rows) { return GATE_INPUTS + rows * CHANNELS; }
 __host__ __device__ constexpr int radial_width(int rows) {
     return (rows == 9 ? 6 : 5) * 2 * CHANNELS;
 }
@@ -72,14 +76,14 @@ void permute_wigner_inv_edge_to_node_backward(cudaStream_t stream, int rows, con
                                               const float *g_x, S *g_message,
                                               edge_gradient gradient);
 
-/* conv_1 [edges][2 C gates, rows C] without its bias [5 C] -> gated [edges][rows C] */
+/* conv_1 [edges][2 C gates, rows C] without its bias [5 C] -> gated */
 template <typename S>
 void gate_forward(cudaStream_t stream, int rows, const edge_list &edges, edge_span span,
                   const float *bias, const S *conv_1, S *gated);
-/* g_conv_1 may be conv_1 */
+/* of g_gated, which has the layout of gated, only the rows are read */
 template <typename S>
 void gate_backward(cudaStream_t stream, int rows, const edge_list &edges, edge_span span,
-                   const float *bias, const S *conv_1, const S *g_gated, S *g_conv_1);
+                   const S *gated, const S *g_gated, S *g_conv_1);
 
 /* table: width 3 C; x [owned][9][C]: added */
 void edge_degree_embedding_forward(cudaStream_t stream, const edge_list &edges, radial_table table,

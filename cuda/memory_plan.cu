@@ -17,10 +17,12 @@ template <typename S> struct sizes {
         const size_t L = size_t(e.a->layers), feature = NODE_WIDTH * sizeof(float);
         const size_t radial = size_t(radial_width(e.rows)), message = size_t(message_width(e.rows));
         const size_t conv_1 = size_t(conv_1_width(e.rows)), conv_2 = size_t(conv_2_width(e.rows));
+        const size_t gated = size_t(gated_width(e.rows));
         node = (3 * L + 3) * feature + 256;
         edge = sizeof(float4) * 6 + EDGE_RECORD * sizeof(float) + 3 * sizeof(int);
-        chunk_edge = (HIDDEN_WIDTH + 2 * radial + message + conv_1 + 3 * conv_2) * sizeof(S);
-        kept_edge = (conv_1 + conv_2) * sizeof(S);
+        chunk_edge =
+            (HIDDEN_WIDTH + 2 * radial + message + conv_1 + gated + 2 * conv_2) * sizeof(S);
+        kept_edge = (gated + conv_2) * sizeof(S);
         kept_radial_edge = radial * sizeof(S);
     }
     size_t of_list(const step_plan &p) const {
@@ -119,8 +121,7 @@ template <typename S> bool reserve_chunk(cuda_engine<S> &e) {
            e.radial_slope.reserve(n * radial_width(e.rows)) &&
            e.message.reserve(n * message_width(e.rows)) &&
            e.conv_1.reserve(n * conv_1_width(e.rows)) &&
-           e.conv_2.reserve(n * conv_2_width(e.rows)) &&
-           e.gated.reserve(n * conv_2_width(e.rows)) &&
+           e.conv_2.reserve(n * conv_2_width(e.rows)) && e.gated.reserve(n * gated_width(e.rows)) &&
            e.g_conv_2.reserve(n * conv_2_width(e.rows));
 }
 
@@ -130,7 +131,7 @@ template <typename S> bool reserve_kept(cuda_engine<S> &e) {
     bool ok = true;
     if (e.kept.empty()) e.kept = std::vector<kept_activations<S>>(size_t(L));
     for (int i = L - e.plan.kept_layers; i < L; i++)
-        ok = ok && e.kept[size_t(i)].conv_1.reserve(n * conv_1_width(e.rows)) &&
+        ok = ok && e.kept[size_t(i)].gated.reserve(n * gated_width(e.rows)) &&
              e.kept[size_t(i)].conv_2.reserve(n * conv_2_width(e.rows));
     for (int i = L - e.plan.kept_radials; i < L; i++)
         ok = ok && e.kept[size_t(i)].radial.reserve(n * radial_width(e.rows));

@@ -1,4 +1,4 @@
-/* Matrix products through cuBLAS, which is opened when the first engine is made, so that the
+/* Matrix products through cuBLAS, which is opened by the first engine that needs it, so that the
  * library loads on machines without it. */
 #ifndef UMAS_PRODUCTS_CUH
 #define UMAS_PRODUCTS_CUH

@@ -38,10 +38,10 @@ template <typename S> struct stage_costs {
         return pass(s, 2 * conv_2_width(rows), RECORD + GRADIENT, 1);
     }
     stage_cost gate_forward(edge_span s) const {
-        return pass(s, conv_1_width(rows) + conv_2_width(rows), 0, 0);
+        return pass(s, conv_1_width(rows) + gated_width(rows), 0, 0);
     }
     stage_cost gate_backward(edge_span s) const {
-        return pass(s, 2 * conv_1_width(rows) + conv_2_width(rows), 0, 0);
+        return pass(s, gate_gradient_reads() + conv_2_width(rows) + conv_1_width(rows), 0, 0);
     }
     stage_cost forces() const { return {edges * (GRADIENT + VECTOR + FRAME) + nodes * FORCE, 0}; }
 
@@ -58,6 +58,19 @@ template <typename S> struct stage_costs {
             sum.bytes += part.bytes;
             sum.operations += part.operations;
         }
+        return sum;
+    }
+
+    /* with the gate: its result is written instead of conv1's, its gradient instead of conv2's */
+    stage_cost so2_gate_forward(edge_span s, const device_so2<S> &w) const {
+        stage_cost sum = so2(s, w);
+        sum.bytes += pass(s, gated_width(rows) - conv_1_width(rows), 0, 0).bytes;
+        return sum;
+    }
+    stage_cost so2_gate_backward(edge_span s, const device_so2<S> &w) const {
+        stage_cost sum = so2(s, w);
+        sum.bytes +=
+            pass(s, gate_gradient_reads() + conv_1_width(rows) - conv_2_width(rows), 0, 0).bytes;
         return sum;
     }
 
@@ -86,6 +99,8 @@ template <typename S> struct stage_costs {
     static constexpr double GRADIENT = 4 * sizeof(float4); /* both ends', or one end's twice */
     static constexpr double POSITION = 3 * sizeof(double), FORCE = 3 * sizeof(double);
 
+    /* all that the gate left but the row of degree 0 */
+    int gate_gradient_reads() const { return gated_width(rows) - CHANNELS; }
     double edges_in(edge_span s) const {
         double left = edges - s.begin;
         return left < 0 ? 0 : left < s.size ? left : s.size;

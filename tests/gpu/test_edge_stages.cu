@@ -205,47 +205,77 @@ template <typename S> void test_edge_to_node_backward(const edge_case &c, int ch
 
 /* ---- gate --------------------------------------------------------------------------------- */
 
+/* What the gate leaves, of conv_1 with its bias and the rows that come out of it. */
+static doubles gated_of(const edge_case &c, const doubles &conv_1, const doubles &rows) {
+    const size_t width_1 = (size_t)conv_1_width(c.rows), width_2 = (size_t)conv_2_width(c.rows);
+    doubles gated;
+    for (size_t e = 0; e < c.edges; e++) {
+        const double *inputs = conv_1.data() + e * width_1, *row = rows.data() + e * width_2;
+        gated.insert(gated.end(), inputs, inputs + GATE_INPUTS);
+        gated.insert(gated.end(), row, row + width_2);
+    }
+    return gated;
+}
+
 /* spread: of the numbers that enter it */
 template <typename S> void test_gate(const edge_case &c, int chunks, double spread) {
-    const int rows = c.rows, width_1 = conv_1_width(rows), width_2 = conv_2_width(rows);
+    const int rows = c.rows, width_1 = conv_1_width(rows), width = gated_width(rows);
     stored<S> conv_1 = store<S>(random_floats(c.of(width_1), 0, spread, 1));
-    stored<S> g_gated = store<S>(random_floats(c.of(width_2), 0, 1, 2));
     conv_1.resize(c.room_of(width_1), S(std::numeric_limits<float>::quiet_NaN()));
-    g_gated.resize(c.room_of(width_2), S(1.0f));
     floats bias = random_floats(5 * C, 0, 1, 3);
-    doubles in = load<S>(conv_1), want(c.of(width_2)), g_want(c.of(width_1));
+    doubles in = load<S>(conv_1), row(c.of(conv_2_width(rows)));
+    in.resize(c.of(width_1));
     for (size_t i = 0; i < in.size(); i++)
         if (i % (size_t)width_1 < bias.size()) in[i] += bias[i % (size_t)width_1];
     umas_gate_forward_f64((int)c.edges, rows, CHANNELS, DEGREE, in.data() + 2 * C, width_1,
-                          in.data(), width_1, want.data());
-    umas_gate_backward_f64((int)c.edges, rows, CHANNELS, DEGREE, in.data() + 2 * C, width_1,
-                           in.data(), width_1, load<S>(g_gated).data(), g_want.data() + 2 * C,
-                           g_want.data());
+                          in.data(), width_1, row.data());
+    const doubles want = gated_of(c, in, row);
 
-    device_array<S> conv_1_(conv_1), g_gated_(g_gated);
+    device_array<S> conv_1_(conv_1);
     device_array<float> bias_(bias);
-    auto backward = [&](const S *from, S *to) {
-        in_chunks(c, chunks, [&](edge_span s) {
-            const size_t at_1 = (size_t)s.begin * (size_t)width_1;
-            const size_t at_2 = (size_t)s.begin * (size_t)width_2;
-            gate_backward<S>(0, rows, c.device.list(), s, bias_, from + at_1, g_gated_ + at_2,
-                             to + at_1);
-        });
-    };
     check_stored("gate_forward",
-                 output_of(stored_poison<S>(c.room_of(width_2)),
+                 output_of(stored_poison<S>(c.room_of(width)),
                            [&](S *gated) {
                                in_chunks(c, chunks, [&](edge_span s) {
                                    gate_forward<S>(0, rows, c.device.list(), s, bias_,
                                                    conv_1_ + (size_t)s.begin * (size_t)width_1,
-                                                   gated + (size_t)s.begin * (size_t)width_2);
+                                                   gated + (size_t)s.begin * (size_t)width);
                                });
                            }),
                  want);
+
+    /* backwards what the gate left is rounded: it stands for the rows it would have come from */
+    stored<S> gated = store<S>(floats(want.begin(), want.end()));
+    const doubles left = load<S>(gated),
+                  g_row = load<S>(store<S>(random_floats(row.size(), 0, 1, 2)));
+    for (size_t e = 0; e < c.edges; e++) {
+        const double *from = left.data() + e * (size_t)width;
+        double *to = in.data() + e * (size_t)width_1;
+        std::copy_n(from, GATE_INPUTS, to);
+        for (size_t i = C; i < (size_t)rows * C; i++) {
+            const double gate = from[(size_t)(DEGREE[i / C] - 1) * C + i % C];
+            to[2 * C + i] = from[GATE_INPUTS + i] * (1 + exp(-gate));
+        }
+    }
+    doubles g_want(c.of(width_1));
+    umas_gate_backward_f64((int)c.edges, rows, CHANNELS, DEGREE, in.data() + 2 * C, width_1,
+                           in.data(), width_1, g_row.data(), g_want.data() + 2 * C, g_want.data());
+    const doubles unread(in.size(), std::numeric_limits<double>::quiet_NaN());
+    const doubles g_gated_wide = gated_of(c, unread, g_row);
+    stored<S> g_gated = store<S>(floats(g_gated_wide.begin(), g_gated_wide.end()));
+    for (stored<S> *array : {&gated, &g_gated})
+        array->resize(c.room_of(width), S(std::numeric_limits<float>::quiet_NaN()));
+    device_array<S> gated_(gated), g_gated_(g_gated);
     check_stored("gate_backward",
-                 output_of(stored_poison<S>(conv_1.size()), [&](S *g) { backward(conv_1_, g); }),
-                 g_want);
-    check_stored("gate_backward in place", output_of(conv_1, [&](S *g) { backward(g, g); }),
+                 output_of(stored_poison<S>(c.room_of(width_1)),
+                           [&](S *g) {
+                               in_chunks(c, chunks, [&](edge_span s) {
+                                   const size_t at = (size_t)s.begin * (size_t)width;
+                                   gate_backward<S>(0, rows, c.device.list(), s, gated_ + at,
+                                                    g_gated_ + at,
+                                                    g + (size_t)s.begin * (size_t)width_1);
+                               });
+                           }),
                  g_want);
 }
 

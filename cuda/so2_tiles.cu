@@ -1,0 +1,161 @@
+#include "so2_tiles.cuh"
+
+#include <cudaTypedefs.h>
+
+#include <algorithm>
+
+namespace {
+
+/* The matrix of one order, [n][k]: for m > 0 the complex product as a real one of twice the size,
+ * [[W1, -W2], [W2, W1]]. */
+struct order_matrix {
+    const float *w1, *w2; /* w2: NULL for m = 0 */
+    int n, k;
+    int from, to; /* columns of the operand and of the result where they begin */
+
+    float at(int row, int column) const {
+        if (!w2) return w1[size_t(row) * size_t(k) + size_t(column)];
+        const int half_n = n / 2, half_k = k / 2;
+        const bool low = row >= half_n, right = column >= half_k;
+        const float *w = low == right ? w1 : w2;
+        const float v = w[size_t(row % half_n) * size_t(half_k) + size_t(column % half_k)];
+        return right && !low ? -v : v;
+    }
+};
+
+order_matrix matrix_of(const so2_matrices &w, int m) {
+    const int K = w.inputs, N = w.outputs, first = w.extra + 3 * N;
+    if (m == 0) return {w.m0, nullptr, first, 3 * K, w.before, 0};
+    const int k = (3 - m) * K, n = (3 - m) * N;
+    const float *w1 = w.m[m - 1];
+    return {w1,    w1 + size_t(n) * size_t(k),      2 * n,
+            2 * k, w.before + (m == 1 ? 3 : 7) * K, first + (m == 1 ? 0 : 4 * N)};
+}
+
+/* Column of the result that row i of 64 in a tile stands for: the order of the tensor cores' sums is
+ * such that every thread then has eight neighbours twice. */
+int column_of_row(int i) { return i / 32 * 32 + i / 2 % 4 * 8 + i / 8 % 4 * 2 + i % 2; }
+
+class tile_packer {
+    tiled_weights plan_{};
+    bool transposed_;
+    std::vector<__half> &image_;
+    size_t begin_;
+
+  public:
+    tile_packer(bool transposed, std::vector<__half> &image)
+        : transposed_(transposed), image_(image), begin_(image.size()) {}
+
+    int results(const order_matrix &m) const { return transposed_ ? m.k : m.n; }
+    /* A pass over `n` columns of the result: boxes of 64 columns that follow each other, or `apart`,
+     * the same half of the channels of one row after the other. */
+    void add(const order_matrix &m, int n, int first, bool apart) {
+        const int depth = transposed_ ? m.n : m.k;
+        const int steps = (depth + TILE_COLUMNS - 1) / TILE_COLUMNS;
+        const size_t from = image_.size();
+        image_.resize(from + size_t(n) * size_t(steps * TILE_COLUMNS), __half(0.0f));
+        plan_.pass[plan_.parts++] = {n, steps, transposed_ ? m.to : m.from,
+                                     (transposed_ ? m.from : m.to) + first,
+                                     unsigned((from - begin_) * sizeof(__half))};
+        for (int row = 0; row < n; row++) {
+            const int box = row / BOX_COLUMNS * (apart ? CHANNELS : BOX_COLUMNS);
+            const int column = first + box + column_of_row(row % BOX_COLUMNS);
+            for (int k = 0; k < depth; k++) {
+                const int word =
+                    k % TILE_COLUMNS / 8 ^ (TILE_COLUMNS == 64 ? row % 8 : row / 2 % 4);
+                const size_t tile = size_t(k / TILE_COLUMNS) * size_t(n * TILE_COLUMNS);
+                image_[from + tile + size_t(row * TILE_COLUMNS + word * 8 + k % 8)] =
+                    __half(transposed_ ? m.at(k, column) : m.at(column, k));
+            }
+        }
+    }
+    int passes() const { return plan_.parts; }
+    /* All that was added: parts of this many passes. */
+    tiled_weights plan(int passes) {
+        plan_.passes = passes;
+        plan_.parts /= passes;
+        return plan_;
+    }
+};
+
+bool encode(const __half *rows, int edges, int width, int box_rows, int box_columns,
+            CUtensorMap *map) {
+    void *function = nullptr;
+    cudaDriverEntryPointQueryResult found;
+    if (cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function, 12000,
+                                         cudaEnableDefault, &found) != cudaSuccess ||
+        found != cudaDriverEntryPointSuccess)
+        return false;
+    const auto encode_tiled = reinterpret_cast<PFN_cuTensorMapEncodeTiled_v12000>(function);
+    const cuuint64_t size[2] = {cuuint64_t(width), cuuint64_t(edges)};
+    const cuuint64_t pitch[1] = {cuuint64_t(width) * sizeof(__half)};
+    const cuuint32_t box[2] = {cuuint32_t(box_columns), cuuint32_t(box_rows)}, step[2] = {1, 1};
+    return encode_tiled(map, CU_TENSOR_MAP_DATA_TYPE_FLOAT16, 2, const_cast<__half *>(rows), size,
+                        pitch, box, step, CU_TENSOR_MAP_INTERLEAVE_NONE,
+                        box_columns == 64 ? CU_TENSOR_MAP_SWIZZLE_128B : CU_TENSOR_MAP_SWIZZLE_64B,
+                        CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
+                        CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE) == CUDA_SUCCESS;
+}
+
+} // namespace
+
+bool tiles_supported(int device) {
+#ifdef UMAS_HOPPER_KERNELS
+    int major = 0, minor = 0;
+    return cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) ==
+               cudaSuccess &&
+           cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device) ==
+               cudaSuccess &&
+           major == 9 && minor == 0;
+#else
+    (void)device;
+    return false;
+#endif
+}
+
+tiled_weights pack_tiles(const so2_matrices &w, int rows, bool transposed, bool gated,
+                         std::vector<__half> &image) {
+    const int orders = rows == 9 ? 3 : 2;
+    tile_packer p(transposed, image);
+    if (gated) {
+        /* backwards the gates' gradients are complete after m = 0 */
+        for (int half = 0; half < 2; half++)
+            for (int i = 0; i < orders; i++) {
+                const order_matrix m = matrix_of(w, transposed ? (i + 1) % orders : i);
+                for (int done = 0, left = p.results(m) / 2; left > 0;) {
+                    const int n = left > MOST_COLUMNS ? 192 : left;
+                    p.add(m, n, 2 * done + half * CHANNELS / 2, true);
+                    done += n, left -= n;
+                }
+            }
+        return p.plan(p.passes() / 2);
+    }
+    for (int i = 0; i < orders; i++) {
+        const order_matrix m = matrix_of(w, i);
+        const int n = p.results(m) % MOST_COLUMNS == 0 ? MOST_COLUMNS : 192;
+        for (int first = 0; first < p.results(m); first += n) p.add(m, n, first, false);
+    }
+    return p.plan(1);
+}
+
+tiled_weights pack_tiles(const float *w, int n, int k, std::vector<__half> &image) {
+    tile_packer p(false, image);
+    for (int first = 0; first < n; first += MOST_COLUMNS)
+        p.add({w, nullptr, n, k, 0, 0}, MOST_COLUMNS, first, false);
+    return p.plan(1);
+}
+
+bool tile_source(const __half *rows, int edges, int width, CUtensorMap *map) {
+    return encode(rows, edges, width, TILE_EDGES, TILE_COLUMNS, map);
+}
+
+bool tile_boxes(const __half *rows, int edges, int width, CUtensorMap *map) {
+    return encode(rows, edges, width, TILE_EDGES, BOX_COLUMNS, map);
+}
+
+int tile_blocks() {
+    int device = 0, multiprocessors = 0;
+    cudaGetDevice(&device);
+    cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, device);
+    return std::max(CLUSTER, multiprocessors / CLUSTER * CLUSTER);
+}

@@ -1,0 +1,259 @@
+/* The convolutions' products as one kernel each, with the gate and without, against the CPU's double
+ * stages. */
+#include "edge_stages.cuh"
+#include "so2_tiles.cuh"
+#include "stored.cuh"
+#include <algorithm>
+
+extern "C" {
+#include "stages.h"
+}
+/* Here these are the CUDA stages; the CPU's go by their full names. */
+#undef gate_forward
+#undef gate_backward
+
+static const size_t C = CHANNELS;
+static const int DEGREE[9] = {0, 1, 2, 1, 2, 1, 2, 2, 2};
+/* Room in arrays behind the last edge, where anything may be. */
+static const int SPARE = 5;
+
+/* A product rounded to 16 bits, in units of the largest number. */
+#define TOLERANCE_SUM TOLERANCE_PRODUCT
+
+typedef stored<__half> halves;
+
+static floats rounded(floats v) {
+    for (float &x : v) x = (float)__half(x);
+    return v;
+}
+
+/* Tiles on the device. */
+struct device_tiles {
+    device_array<__half> image;
+    tiled_weights w;
+
+    device_tiles(tiled_weights packed, const halves &tiles) : image(tiles), w(packed) {
+        w.tiles = reinterpret_cast<const char *>((__half *)image);
+    }
+};
+
+/* Weights of 16 bits, those of the CPU in double. */
+struct convolution {
+    const int rows, inputs, extra, before;
+    floats m0, m1, m2;
+    doubles wide_m0, wide_m1, wide_m2, no_bias;
+    so2_weights wide{};
+
+    convolution(int message_rows, int K, int scalars, unsigned seed)
+        : rows(message_rows), inputs(K), extra(scalars), before(scalars ? 0 : GATE_INPUTS) {
+        const size_t N = C, k = (size_t)K, first = (size_t)scalars + 3 * N;
+        m0 = rounded(random_floats(first * 3 * k, 0, 1 / sqrt(3.0 * K), seed));
+        m1 = rounded(random_floats(2 * 2 * N * 2 * k, 0, 1 / sqrt(4.0 * K), seed + 1));
+        m2 = rounded(random_floats(2 * N * k, 0, 1 / sqrt(2.0 * K), seed + 2));
+        wide_m0 = widen(m0), wide_m1 = widen(m1), wide_m2 = widen(m2);
+        no_bias.resize(first);
+        wide = {
+            K, (int)N, scalars, wide_m0.data(), no_bias.data(), {wide_m1.data(), wide_m2.data()}};
+    }
+    convolution(const convolution &) = delete;
+    convolution &operator=(const convolution &) = delete;
+
+    int width_in() const { return before + rows * inputs; }
+    int width_out() const { return extra + rows * (int)C; }
+    device_tiles tiles(bool transposed, bool gated) const {
+        halves image;
+        const tiled_weights packed =
+            pack_tiles({inputs, (int)C, extra, before, m0.data(), {m1.data(), m2.data()}}, rows,
+                       transposed, gated, image);
+        return {packed, image};
+    }
+    doubles forward(size_t edges, const halves &x) const {
+        doubles y(edges * (size_t)width_out()), wide_x = load(x), in;
+        for (size_t e = 0; e < edges; e++) {
+            const double *row = wide_x.data() + e * (size_t)width_in();
+            in.insert(in.end(), row + before, row + width_in());
+        }
+        umas_so2_conv_forward_f64((int)edges, rows, &wide, in.data(), y.data());
+        return y;
+    }
+    doubles backward(size_t edges, const halves &g_y) const {
+        doubles g_x(edges * (size_t)(rows * inputs));
+        umas_so2_conv_backward_f64((int)edges, rows, &wide, load(g_y).data(), g_x.data());
+        return g_x;
+    }
+};
+
+/* So many edges of a list, worked on in chunks. */
+struct edge_case {
+    const size_t edges, room;
+    const int chunks;
+    device_array<int> count;
+    edge_list list{};
+
+    edge_case(int n, int chunk_count)
+        : edges((size_t)n), room(edges + SPARE), chunks(chunk_count), count({n}) {
+        list.count = count;
+        list.capacity = (int)room;
+    }
+    template <typename Stage> void in_chunks(Stage stage) const {
+        const int all = (int)room, size = (all + chunks - 1) / chunks;
+        for (int begin = 0; begin < all; begin += size)
+            CHECK(stage(edge_span{begin, std::min(size, all - begin)}));
+    }
+    /* of edges, and what must not matter behind them */
+    halves numbers(int width, unsigned seed) const {
+        halves x = store<__half>(random_floats(edges * (size_t)width, 0, 1, seed));
+        x.resize(room * (size_t)width, __half(std::numeric_limits<float>::quiet_NaN()));
+        return x;
+    }
+    halves poison(int width) const { return stored_poison<__half>(room * (size_t)width); }
+};
+
+static size_t at(edge_span s, int width) { return (size_t)s.begin * (size_t)width; }
+
+static void check_product(const char *name, const halves &got, const doubles &want) {
+    const doubles all = load(got);
+    for (size_t i = want.size(); i < all.size(); i++) CHECK(std::isnan(all[i]));
+    check_close(name, all.data(), want.data(), (long)want.size(), TOLERANCE_SUM * largest_of(want),
+                TOLERANCE_HALF);
+}
+
+static void test_products(const char *name, const edge_case &c, const device_tiles &tiles,
+                          const halves &x, int width_x, int width_y, const doubles &want) {
+    device_array<__half> x_(x);
+    check_product(name,
+                  output_of(c.poison(width_y),
+                            [&](__half *y) {
+                                c.in_chunks([&](edge_span s) {
+                                    return tiled_products(0, c.list, s, tiles.w,
+                                                          x_ + at(s, width_x), width_x,
+                                                          y + at(s, width_y), width_y);
+                                });
+                            }),
+                  want);
+}
+
+static void test_plain(const edge_case &c, const convolution &conv) {
+    const int in = conv.width_in(), out = conv.width_out();
+    const halves x = c.numbers(in, 1), g_y = c.numbers(out, 2);
+    if (conv.extra == 0)
+        test_products("conv_2 forward", c, conv.tiles(false, false), x, in, out,
+                      conv.forward(c.edges, x));
+    else
+        test_products("conv_1 backward", c, conv.tiles(true, false), g_y, out, in,
+                      conv.backward(c.edges, g_y));
+}
+
+/* conv_1 with its bias */
+static doubles biased(doubles conv_1, const floats &bias, int width) {
+    for (size_t i = 0; i < conv_1.size(); i++)
+        if (i % (size_t)width < bias.size()) conv_1[i] += bias[i % (size_t)width];
+    return conv_1;
+}
+
+/* What the gate leaves of conv_1 with its bias, and the rows that come out of it. */
+static doubles gated_of(const edge_case &c, int rows, const doubles &conv_1, const doubles &row) {
+    const size_t width_1 = (size_t)conv_1_width(rows), width_2 = (size_t)conv_2_width(rows);
+    doubles gated;
+    for (size_t e = 0; e < c.edges; e++) {
+        const double *from = conv_1.data() + e * width_1;
+        gated.insert(gated.end(), from, from + GATE_INPUTS);
+        gated.insert(gated.end(), row.data() + e * width_2, row.data() + (e + 1) * width_2);
+    }
+    return gated;
+}
+
+static void test_gate_forward(const edge_case &c, const convolution &conv) {
+    const int in = conv.width_in(), out = conv.width_out(), rows = conv.rows;
+    const int width = gated_width(rows);
+    const halves message = c.numbers(in, 3);
+    const floats bias = random_floats(5 * C, 0, 1, 4);
+    const doubles y = biased(conv.forward(c.edges, message), bias, out);
+    doubles row(c.edges * (size_t)conv_2_width(rows));
+    umas_gate_forward_f64((int)c.edges, rows, CHANNELS, DEGREE, y.data() + 2 * C, out, y.data(),
+                          out, row.data());
+    const device_tiles tiles = conv.tiles(false, true);
+    device_array<__half> message_(message);
+    device_array<float> bias_(bias);
+    check_product("so2_gate_forward",
+                  output_of(c.poison(width),
+                            [&](__half *to) {
+                                c.in_chunks([&](edge_span s) {
+                                    return so2_gate_forward(0, rows, c.list, s, tiles.w, bias_,
+                                                            message_ + at(s, in),
+                                                            to + at(s, width));
+                                });
+                            }),
+                  gated_of(c, rows, y, row));
+}
+
+static void test_gate_backward(const edge_case &c, const convolution &conv) {
+    const int rows = conv.rows, width = gated_width(rows), out = conv_1_width(rows);
+    const int width_2 = conv_2_width(rows);
+    const halves g_conv_2 = c.numbers(width_2, 5), gated = c.numbers(width, 6);
+    const doubles left = load(gated);
+    /* the rows that it would have come from */
+    doubles y(c.edges * (size_t)out), want(y.size());
+    for (size_t e = 0; e < c.edges; e++) {
+        const double *from = left.data() + e * (size_t)width;
+        double *to = y.data() + e * (size_t)out;
+        std::copy_n(from, GATE_INPUTS, to);
+        for (size_t i = C; i < (size_t)rows * C; i++) {
+            const double gate = from[(size_t)(DEGREE[i / C] - 1) * C + i % C];
+            to[2 * C + i] = from[GATE_INPUTS + i] * (1 + exp(-gate));
+        }
+    }
+    umas_gate_backward_f64((int)c.edges, rows, CHANNELS, DEGREE, y.data() + 2 * C, out, y.data(),
+                           out, conv.backward(c.edges, g_conv_2).data(), want.data() + 2 * C,
+                           want.data());
+    const device_tiles tiles = conv.tiles(true, true);
+    device_array<__half> g_conv_2_(g_conv_2), gated_(gated);
+    check_product("so2_gate_backward",
+                  output_of(c.poison(out),
+                            [&](__half *to) {
+                                c.in_chunks([&](edge_span s) {
+                                    return so2_gate_backward(
+                                        0, rows, c.list, s, tiles.w, g_conv_2_ + at(s, width_2),
+                                        gated_ + at(s, width), to + at(s, out));
+                                });
+                            }),
+                  want);
+}
+
+static void test_radial(const edge_case &c, int rows) {
+    const int n = radial_width(rows), k = HIDDEN_WIDTH;
+    const floats w = rounded(random_floats((size_t)(n * k), 0, 1 / sqrt(1.0 * k), 8));
+    const halves x = c.numbers(k, 9);
+    const doubles wide = load(x);
+    doubles want(c.edges * (size_t)n, 0.0);
+    for (size_t e = 0; e < c.edges; e++)
+        for (size_t i = 0; i < (size_t)n; i++)
+            for (size_t j = 0; j < (size_t)k; j++)
+                want[e * (size_t)n + i] += wide[e * (size_t)k + j] * w[i * (size_t)k + j];
+    halves image;
+    const tiled_weights packed = pack_tiles(w.data(), n, k, image);
+    test_products("radial product", c, {packed, image}, x, k, n, want);
+}
+
+int main(void) {
+    if (!gpu_is_there()) return CHECK_SKIPPED;
+    if (!tiles_supported(0)) {
+        printf("skipped: these kernels are for compute capability 9.0\n");
+        return CHECK_SKIPPED;
+    }
+    for (int rows : {9, 7}) {
+        const convolution conv_1(rows, 2 * CHANNELS, 2 * CHANNELS, 11);
+        const convolution conv_2(rows, CHANNELS, 0, 12);
+        /* nothing; parts of a block, of a cluster; chunks; more than the chip takes at once */
+        const int cases[][2] = {{0, 1}, {1, 1}, {127, 1}, {129, 1}, {129, 3}, {600, 3}, {1500, 1}};
+        for (const auto &[edges, chunks] : cases) {
+            const edge_case c(edges, chunks);
+            test_gate_forward(c, conv_1);
+            test_plain(c, conv_2);
+            test_gate_backward(c, conv_2);
+            test_plain(c, conv_1);
+            if (edges < 1000) test_radial(c, rows);
+        }
+    }
+    return check_report();
+}
