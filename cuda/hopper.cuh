@@ -89,6 +89,11 @@ __device__ __forceinline__ void copy_to_cluster(void *to, const void *from, uint
                  : "memory");
 }
 
+/* Between this thread's reads of shared memory and copies over what it read. */
+__device__ __forceinline__ void reads_before_copies() {
+    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
+
 /* ---- warpgroups --------------------------------------------------------------------------- */
 
 template <int COUNT> __device__ __forceinline__ void more_registers() {

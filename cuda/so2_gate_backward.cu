@@ -6,9 +6,9 @@ namespace {
 
 #ifdef UMAS_HOPPER
 
-/* What a thread keeps of a part, half of the channels, and where its results go.  Boxes of conv_1
- * come through the pipeline behind a pass: of a degree that it has gradients of, the gate and the
- * rows of these. */
+/* What a thread keeps of a part, half of the channels, and where its results go.  Boxes of what
+ * the gate left come through the pipeline behind a pass: of a degree that it has gradients of, the gate
+ * and the rows of these. */
 struct gate_gradients {
     tile_rows g_conv_1;
     tile_place at;
@@ -28,7 +28,7 @@ struct gate_gradients {
                 for (int i = 0; i < 8; i++) v[i] = quick_sigmoid(v[i]);
             }
     }
-    /* boxes[from] is row k of conv_1, of a degree above 0, whose gradient behind the gate is `box` of
+    /* boxes[from] is row k, of a degree above 0, whose gradient behind the gate is `box` of
      * the sums.  FIRST: of this degree. */
     template <bool FIRST>
     __device__ __forceinline__ void gated(const char *boxes, int from, const float *sums, int box,

@@ -46,14 +46,133 @@ constexpr int TILE_THREADS = 3 * WARPGROUP;
 
 /* Shared memory: the places that copies go to, their barriers, and conv1's bias. */
 constexpr int STAGES = 4, MOST_COLUMNS = 256;
-constexpr int ROWS_BYTES = TILE_EDGES * TILE_COLUMNS * (int)sizeof(__half);
-constexpr int STAGE_BYTES = ROWS_BYTES + MOST_COLUMNS * TILE_COLUMNS * (int)sizeof(__half);
+constexpr int ROW_BYTES = TILE_COLUMNS * (int)sizeof(__half);
+constexpr int ROWS_BYTES = TILE_EDGES * ROW_BYTES;
+constexpr int STAGE_BYTES = ROWS_BYTES + MOST_COLUMNS * ROW_BYTES;
 constexpr int BOX_BYTES = TILE_EDGES * BOX_COLUMNS * (int)sizeof(__half);
 constexpr int BARRIERS = STAGES * STAGE_BYTES;
 constexpr int BIAS = BARRIERS + 2 * STAGES * (int)sizeof(uint64_t), BIASES = 5 * CHANNELS;
 constexpr int TILE_MEMORY = BIAS + BIASES * (int)sizeof(float);
 
 #ifdef UMAS_HOPPER
+
+/* A thread's place in a box of a warpgroup's sums.  The weights' rows stand in such an order that of
+ * its 64 columns a thread has two times eight neighbours, 32 apart, in each of two rows: so what a
+ * warp stores at once are whole sectors. */
+struct tile_place {
+    int row, column; /* of the block's 128, of the box's 64; row + 8 is the second */
+    __device__ __forceinline__ explicit tile_place(int warpgroup)
+        : row(64 * warpgroup + (int)threadIdx.x % WARPGROUP / 32 * 16 + (int)threadIdx.x % 32 / 4),
+          column(8 * ((int)threadIdx.x % 4)) {}
+    /* the numbers' place in a box of the block's rows, in the order of the copy engine */
+    __device__ __forceinline__ int in_box(int second, int eight) const {
+        return (row + 8 * second) * 128 + ((column / 8 + 4 * eight) ^ row % 8) * 16;
+    }
+};
+
+/* For what is rounded to 16 bits. */
+__device__ __forceinline__ float quick_sigmoid(float x) {
+    return __fdividef(1.0f, 1.0f + __expf(-x));
+}
+
+/* Eight numbers of a box in the sums. */
+__device__ __forceinline__ void take_eight(const float *sums, int box, int second, int eight,
+                                           float (&v)[8]) {
+#pragma unroll
+    for (int i = 0; i < 8; i++) v[i] = sums[32 * box + 16 * eight + i / 2 * 4 + 2 * second + i % 2];
+}
+
+__device__ __forceinline__ uint4 rounded(const float (&v)[8]) {
+    uint4 bits;
+    __half2 *h = reinterpret_cast<__half2 *>(&bits);
+#pragma unroll
+    for (int i = 0; i < 4; i++) h[i] = __floats2half2_rn(v[2 * i], v[2 * i + 1]);
+    return bits;
+}
+
+__device__ __forceinline__ void load_eight(const __half *from, float (&v)[8]) {
+    const uint4 bits = *reinterpret_cast<const uint4 *>(from);
+    const __half2 *h = reinterpret_cast<const __half2 *>(&bits);
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        const float2 pair = __half22float2(h[i]);
+        v[2 * i] = pair.x, v[2 * i + 1] = pair.y;
+    }
+}
+
+__device__ __forceinline__ void load_eight(const float *from, float (&v)[8]) {
+    const float4 *four = reinterpret_cast<const float4 *>(from);
+    const float4 a = four[0], b = four[1];
+    v[0] = a.x, v[1] = a.y, v[2] = a.z, v[3] = a.w;
+    v[4] = b.x, v[5] = b.y, v[6] = b.z, v[7] = b.w;
+}
+
+/* A thread's place in the rows [edges][width] that a block's results go to, of which `left` exist. */
+struct tile_rows {
+    __half *first; /* number of the first row */
+    int width, row, left;
+    __device__ __forceinline__ tile_rows(__half *to, int row_width, const tile_place &at,
+                                         int first_row, int rows_left)
+        : first(to + (size_t)(first_row + at.row) * row_width + at.column), width(row_width),
+          row(at.row), left(rows_left) {}
+
+    /* fill(second, eight, v): the numbers v of a box whose first column this is. */
+    template <typename Fill> __device__ __forceinline__ void put(int column, Fill fill) const {
+#pragma unroll
+        for (int second = 0; second < 2; second++)
+#pragma unroll
+            for (int eight = 0; eight < 2; eight++) {
+                float v[8];
+                fill(second, eight, v);
+                if (row + 8 * second < left)
+                    *reinterpret_cast<uint4 *>(first + 8 * second * width + column + 32 * eight) =
+                        rounded(v);
+            }
+    }
+};
+
+/* Up to four boxes of results, rounded, that leave while the next pass is multiplied, half a box a
+ * step: so their way to the memory takes no time of its own. */
+class tile_outbox {
+    uint4 box_[4][2][2]; /* box; row; eight */
+    __half *to_;
+    int width_, apart_, rows_, count_ = 0;
+
+  public:
+    static constexpr int HALVES = 8;
+
+    /* For `count` boxes whose first columns lie `apart` from each other, the first at `column`. */
+    __device__ __forceinline__ void begin(const tile_rows &rows, int column, int apart, int count) {
+        to_ = rows.first + column;
+        width_ = rows.width;
+        apart_ = apart;
+        rows_ = (rows.row < rows.left) + (rows.row + 8 < rows.left);
+        count_ = count;
+    }
+    /* fill(second, eight, v): the numbers v of a box. */
+    template <typename Fill> __device__ __forceinline__ void put(int box, Fill fill) {
+#pragma unroll
+        for (int second = 0; second < 2; second++)
+#pragma unroll
+            for (int eight = 0; eight < 2; eight++) {
+                float v[8];
+                fill(second, eight, v);
+                box_[box][second][eight] = rounded(v);
+            }
+    }
+    __device__ __forceinline__ void send(int half) const {
+        const int box = half / 2, second = half % 2;
+        if (box < count_ && second < rows_)
+#pragma unroll
+            for (int eight = 0; eight < 2; eight++)
+                *reinterpret_cast<uint4 *>(to_ + box * apart_ + 8 * second * width_ + 32 * eight) =
+                    box_[box][second][eight];
+    }
+    __device__ __forceinline__ void send_all() const {
+#pragma unroll
+        for (int half = 0; half < HALVES; half++) send(half);
+    }
+};
 
 /* Which place of the ring comes next, and in which of its uses. */
 struct ring_position {
@@ -122,27 +241,44 @@ class tile_pipeline {
         return memory_ + at_.stage * STAGE_BYTES;
     }
     __device__ __forceinline__ void end_boxes() {
+        reads_before_copies();
         __syncwarp();
         release(at_.stage);
         at_.advance();
     }
 
-    /* A warpgroup's 64 rows times a tile of N columns; LAST: of the last step's columns the 16s that
-     * matter. */
-    template <int N, int LAST = TILE_COLUMNS / 16>
+    /* A warpgroup's 64 rows times a tile of N columns. */
+    template <int N>
     __device__ __forceinline__ void multiply_pass(int warpgroup, int steps, float *sums) {
-        constexpr int ALL = TILE_COLUMNS / 16;
         int previous = multiply_step<N, ALL, false>(warpgroup, sums, -1);
 #pragma unroll 1
-        for (int step = LAST < ALL ? 2 : 1; step < steps; step++)
+        for (int step = 1; step < steps; step++)
+            previous = multiply_step<N, ALL, true>(warpgroup, sums, previous);
+        finish_pass<N>(sums, previous);
+    }
+    /* The same while what is in the outbox leaves; LAST: of the last step's columns the 16s that
+     * matter. */
+    template <int N, int LAST>
+    __device__ __forceinline__ void multiply_pass(int warpgroup, int steps, const tile_outbox &out,
+                                                  float *sums) {
+        const int full = LAST < ALL ? steps - 1 : steps;
+        int previous = multiply_step<N, ALL, false>(warpgroup, sums, -1);
+        out.send(0);
+#pragma unroll
+        for (int step = 1; step < tile_outbox::HALVES; step++) {
+            if (step < full) previous = multiply_step<N, ALL, true>(warpgroup, sums, previous);
+            out.send(step);
+        }
+#pragma unroll 1
+        for (int step = tile_outbox::HALVES; step < full; step++)
             previous = multiply_step<N, ALL, true>(warpgroup, sums, previous);
         if (LAST < ALL) previous = multiply_step<N, LAST, true>(warpgroup, sums, previous);
-        products_wait<0>();
-        settle<N / 2>(sums);
-        release(previous);
+        finish_pass<N>(sums, previous);
     }
 
   private:
+    static constexpr int ALL = TILE_COLUMNS / 16;
+
     /* Queues a step; one that adds to the sums waits for the one before, at stage `previous`.
      * The stage of this one. */
     template <int N, int COUNT, bool ADD>
@@ -166,6 +302,11 @@ class tile_pipeline {
         const int stage = at_.stage;
         at_.advance();
         return stage;
+    }
+    template <int N> __device__ __forceinline__ void finish_pass(float *sums, int last) {
+        products_wait<0>();
+        settle<N / 2>(sums);
+        release(last);
     }
     /* Nothing of this stage is needed by this warp any more. */
     __device__ __forceinline__ void release(int stage) {
@@ -200,83 +341,6 @@ __device__ __forceinline__ void copy_tiles(tile_pipeline &p, const CUtensorMap *
         for (int i = 0; i < w.passes; i++)
             p.copy(rows, s.first_row(), w.tiles, w.pass[s.part() * w.passes + i]);
 }
-
-/* A thread's place in a box of a warpgroup's sums.  The weights' rows stand in such an order that of
- * its 64 columns a thread has two times eight neighbours, 32 apart, in each of two rows: so what a
- * warp stores at once are whole sectors. */
-struct tile_place {
-    int row, column; /* of the block's 128, of the box's 64; row + 8 is the second */
-    __device__ __forceinline__ explicit tile_place(int warpgroup)
-        : row(64 * warpgroup + (int)threadIdx.x % WARPGROUP / 32 * 16 + (int)threadIdx.x % 32 / 4),
-          column(8 * ((int)threadIdx.x % 4)) {}
-    /* the numbers' place in a box of the block's rows, in the order of the copy engine */
-    __device__ __forceinline__ int in_box(int second, int eight) const {
-        return (row + 8 * second) * 128 + ((column / 8 + 4 * eight) ^ row % 8) * 16;
-    }
-};
-
-/* For what is rounded to 16 bits. */
-__device__ __forceinline__ float quick_sigmoid(float x) {
-    return __fdividef(1.0f, 1.0f + __expf(-x));
-}
-
-/* Eight numbers of a box in the sums. */
-__device__ __forceinline__ void take_eight(const float *sums, int box, int second, int eight,
-                                           float (&v)[8]) {
-#pragma unroll
-    for (int i = 0; i < 8; i++) v[i] = sums[32 * box + 16 * eight + i / 2 * 4 + 2 * second + i % 2];
-}
-
-__device__ __forceinline__ void pack_eight(const float (&v)[8], __half2 (&h)[4]) {
-#pragma unroll
-    for (int i = 0; i < 4; i++) h[i] = __floats2half2_rn(v[2 * i], v[2 * i + 1]);
-}
-
-__device__ __forceinline__ void store_eight(__half *to, const float (&v)[8]) {
-    __half2 h[4];
-    pack_eight(v, h);
-    *reinterpret_cast<uint4 *>(to) = *reinterpret_cast<const uint4 *>(h);
-}
-
-__device__ __forceinline__ void load_eight(const __half *from, float (&v)[8]) {
-    const uint4 bits = *reinterpret_cast<const uint4 *>(from);
-    const __half2 *h = reinterpret_cast<const __half2 *>(&bits);
-#pragma unroll
-    for (int i = 0; i < 4; i++) {
-        const float2 pair = __half22float2(h[i]);
-        v[2 * i] = pair.x, v[2 * i + 1] = pair.y;
-    }
-}
-
-__device__ __forceinline__ void load_eight(const float *from, float (&v)[8]) {
-    const float4 *four = reinterpret_cast<const float4 *>(from);
-    const float4 a = four[0], b = four[1];
-    v[0] = a.x, v[1] = a.y, v[2] = a.z, v[3] = a.w;
-    v[4] = b.x, v[5] = b.y, v[6] = b.z, v[7] = b.w;
-}
-
-/* A thread's place in the rows [edges][width] that a block's results go to, of which `left` exist. */
-struct tile_rows {
-    __half *first; /* number of the first row */
-    int width, row, left;
-    __device__ __forceinline__ tile_rows(__half *to, int row_width, const tile_place &at,
-                                         int first_row, int rows_left)
-        : first(to + (size_t)(first_row + at.row) * row_width + at.column), width(row_width),
-          row(at.row), left(rows_left) {}
-
-    /* fill(second, eight, v): the numbers v of a box whose first column this is. */
-    template <typename Fill> __device__ __forceinline__ void put(int column, Fill fill) const {
-#pragma unroll
-        for (int second = 0; second < 2; second++)
-#pragma unroll
-            for (int eight = 0; eight < 2; eight++) {
-                float v[8];
-                fill(second, eight, v);
-                if (row + 8 * second < left)
-                    store_eight(first + 8 * second * width + column + 32 * eight, v);
-            }
-    }
-};
 
 #endif
 

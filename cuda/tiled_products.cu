@@ -6,11 +6,17 @@ namespace {
 
 #ifdef UMAS_HOPPER
 
-template <int N>
-__device__ __forceinline__ void put_columns(const float *sums, const tile_rows &to, int column) {
+/* A pass of N columns; its results leave during the next. */
+template <int N, int LAST>
+__device__ __forceinline__ void multiply_columns(tile_pipeline &p, int warpgroup, int steps,
+                                                 tile_outbox &out, const tile_rows &to,
+                                                 int column) {
+    float sums[N / 2];
+    p.multiply_pass<N, LAST>(warpgroup, steps, out, sums);
+    out.begin(to, column, BOX_COLUMNS, N / BOX_COLUMNS);
 #pragma unroll
     for (int box = 0; box < N / BOX_COLUMNS; box++)
-        to.put(column + box * BOX_COLUMNS, [&](int second, int eight, float(&v)[8]) {
+        out.put(box, [&](int second, int eight, float(&v)[8]) {
             take_eight(sums, box, second, eight, v);
         });
 }
@@ -31,18 +37,16 @@ __global__ void __launch_bounds__(TILE_THREADS, 1)
     } else {
         more_registers<232>();
         const tile_place at(warpgroup);
+        tile_outbox out;
         for (tile_schedule s(edges, w.parts); s.more(); s.next()) {
             const tile_pass &pass = w.pass[s.part()];
-            const tile_rows rows(y, width, at, s.first_row(), s.left());
-            float sums[MOST_COLUMNS / 2];
-            if (pass.n == 256) {
-                pipeline.multiply_pass<256, LAST>(warpgroup, pass.steps, sums);
-                put_columns<256>(sums, rows, pass.to);
-            } else {
-                pipeline.multiply_pass<192, LAST>(warpgroup, pass.steps, sums);
-                put_columns<192>(sums, rows, pass.to);
-            }
+            const tile_rows to(y, width, at, s.first_row(), s.left());
+            if (pass.n == 256)
+                multiply_columns<256, LAST>(pipeline, warpgroup, pass.steps, out, to, pass.to);
+            else
+                multiply_columns<192, LAST>(pipeline, warpgroup, pass.steps, out, to, pass.to);
         }
+        out.send_all();
     }
     cluster_sync();
 #endif

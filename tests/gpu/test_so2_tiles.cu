@@ -235,6 +235,57 @@ static void test_radial(const edge_case &c, int rows) {
     test_products("radial product", c, {packed, image}, x, k, n, want);
 }
 
+/* ---- many times more edges than the chip takes at once ------------------------------------- */
+
+/* Every row is one of the first PERIOD, each in all places of a tile, and must come out with the same
+ * bits wherever it stands and whatever its blocks did before: what blocks hand on too early or too late
+ * shows in a few rows of tens of thousands only. */
+static const size_t PERIOD = 1500, MANY = 60000;
+
+static halves repeated(int width, unsigned seed) {
+    const halves rows = store<__half>(random_floats(PERIOD * (size_t)width, 0, 1, seed));
+    halves x;
+    while (x.size() < MANY * (size_t)width) x.insert(x.end(), rows.begin(), rows.end());
+    x.resize((MANY + SPARE) * (size_t)width, __half(std::numeric_limits<float>::quiet_NaN()));
+    return x;
+}
+
+template <typename Stage>
+static void check_repeated(const char *name, const edge_case &c, int width, Stage stage) {
+    const halves y = output_of(c.poison(width), [&](__half *to) {
+        CHECK(stage(edge_span{0, (int)c.room}, to));
+    });
+    const size_t bytes = (size_t)width * sizeof y[0];
+    size_t wrong = 0;
+    for (size_t e = PERIOD; e < MANY; e++)
+        wrong += memcmp(&y[e * (size_t)width], &y[e % PERIOD * (size_t)width], bytes) != 0;
+    if (!CHECK(wrong == 0)) fprintf(stderr, "%s: %zu of %zu rows differ\n", name, wrong, MANY);
+}
+
+static void test_many_edges(const convolution &conv_1, const convolution &conv_2) {
+    const int rows = conv_1.rows, wide = conv_1.width_in(), narrow = conv_2_width(rows);
+    const int gated_columns = gated_width(rows), conv_1_columns = conv_1_width(rows);
+    const edge_case c((int)MANY, 1);
+    const device_tiles forward_1 = conv_1.tiles(false, true),
+                       forward_2 = conv_2.tiles(false, false);
+    const device_tiles back_2 = conv_2.tiles(true, true), back_1 = conv_1.tiles(true, false);
+    device_array<float> bias(random_floats(5 * C, 0, 1, 21));
+    device_array<__half> message(repeated(wide, 22)), gated(repeated(gated_columns, 23));
+    device_array<__half> g_conv_2(repeated(narrow, 24)), g_conv_1(repeated(conv_1_columns, 25));
+    check_repeated("so2_gate_forward", c, gated_columns, [&](edge_span s, __half *to) {
+        return so2_gate_forward(0, rows, c.list, s, forward_1.w, bias, message, to);
+    });
+    check_repeated("conv_2 forward", c, narrow, [&](edge_span s, __half *to) {
+        return tiled_products(0, c.list, s, forward_2.w, gated, gated_columns, to, narrow);
+    });
+    check_repeated("so2_gate_backward", c, conv_1_columns, [&](edge_span s, __half *to) {
+        return so2_gate_backward(0, rows, c.list, s, back_2.w, g_conv_2, gated, to);
+    });
+    check_repeated("conv_1 backward", c, wide, [&](edge_span s, __half *to) {
+        return tiled_products(0, c.list, s, back_1.w, g_conv_1, conv_1_columns, to, wide);
+    });
+}
+
 int main(void) {
     if (!gpu_is_there()) return CHECK_SKIPPED;
     if (!tiles_supported(0)) {
@@ -254,6 +305,7 @@ int main(void) {
             test_plain(c, conv_1);
             if (edges < 1000) test_radial(c, rows);
         }
+        test_many_edges(conv_1, conv_2);
     }
     return check_report();
 }
