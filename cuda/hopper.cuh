@@ -103,11 +103,10 @@ template <int COUNT> __device__ __forceinline__ void fewer_registers() {
     asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(COUNT));
 }
 
-/* A tile [rows][COLUMNS] of half, aligned to eight rows, whose 16-byte words the copy engine has
- * swizzled over the width of a row.  16 columns on is 2 more. */
-template <int COLUMNS> __device__ __forceinline__ uint64_t tile_descriptor(const void *tile) {
-    static_assert(COLUMNS == 64 || COLUMNS == 32, "rows of 128 or 64 bytes");
-    const uint64_t eight_rows = COLUMNS * 16 >> 4, swizzle = COLUMNS == 64 ? 1 : 2;
+/* A tile [rows][64] of half, aligned to eight rows, whose 16-byte words the copy engine has swizzled
+ * over the 128 bytes of a row.  16 columns on is 2 more. */
+__device__ __forceinline__ uint64_t tile_descriptor(const void *tile) {
+    const uint64_t eight_rows = 8 * 128 >> 4, swizzle = 1;
     return ((shared_address(tile) & 0x3ffff) >> 4) | (uint64_t(1) << 16) | (eight_rows << 32) |
            (swizzle << 62);
 }

@@ -17,7 +17,7 @@ struct gate_gradients {
     float g_open[2][2][2][8]; /* degree 1, 2; row; eight */
 
     /* boxes[0] is the gate of a degree. */
-    __device__ __forceinline__ void open_gate(const char *boxes, int degree) {
+    __device__ __forceinline__ void open_gate(const char *boxes) {
 #pragma unroll
         for (int second = 0; second < 2; second++)
 #pragma unroll
@@ -35,7 +35,7 @@ struct gate_gradients {
                                           int k, int degree) {
         g_conv_1.put(k * CHANNELS + channel, [&](int second, int eight, float(&g)[8]) {
             float v[8];
-            take(boxes + from * BOX_BYTES, second, eight, v);
+            take(boxes + from * ROWS_BYTES, second, eight, v);
             take_eight(sums, box, second, eight, g);
 #pragma unroll
             for (int i = 0; i < 8; i++) {
@@ -49,7 +49,7 @@ struct gate_gradients {
     __device__ __forceinline__ void scalar(const char *boxes, int from, const float *sums) {
         g_conv_1.put(2 * CHANNELS + channel, [&](int second, int eight, float(&g)[8]) {
             float v[8];
-            take(boxes + from * BOX_BYTES, second, eight, v);
+            take(boxes + from * ROWS_BYTES, second, eight, v);
             take_eight(sums, 0, second, eight, g);
 #pragma unroll
             for (int i = 0; i < 8; i++) {
@@ -117,7 +117,7 @@ __device__ __forceinline__ void multiply_parts(tile_pipeline &p, int warpgroup, 
 #pragma unroll
             for (int degree = 1; degree <= 2; degree++) {
                 const char *boxes = p.begin_boxes();
-                g.open_gate(boxes, degree);
+                g.open_gate(boxes);
                 g.gated<true>(boxes, 1, sums, degree - 1, 4 + degree, degree);
                 g.gated<false>(boxes, 2, sums, degree + 1, 6 + degree, degree);
                 p.end_boxes();
@@ -127,7 +127,7 @@ __device__ __forceinline__ void multiply_parts(tile_pipeline &p, int warpgroup, 
             float sums[64];
             p.multiply_pass<128>(warpgroup, pass[1].steps, sums);
             const char *boxes = p.begin_boxes();
-            g.open_gate(boxes, 2);
+            g.open_gate(boxes);
             g.gated<false>(boxes, 1, sums, 0, 9, 2);
             g.gated<false>(boxes, 2, sums, 1, 10, 2);
             p.end_boxes();
@@ -138,7 +138,7 @@ __device__ __forceinline__ void multiply_parts(tile_pipeline &p, int warpgroup, 
         for (int degree = 1; degree <= 2; degree++) {
             const char *boxes = p.begin_boxes();
             if (degree == 1) g.scalar(boxes, 2, sums);
-            g.open_gate(boxes, degree);
+            g.open_gate(boxes);
             g.gated<false>(boxes, 1, sums, degree, 2 + degree, degree);
             p.end_boxes();
             g.gate(degree);
@@ -173,8 +173,8 @@ bool so2_gate_backward(cudaStream_t stream, int rows, const edge_list &edges, ed
                        __half *g_conv_1) {
     if (span.size == 0) return true;
     CUtensorMap from, from_gated;
-    return tile_source(g_conv_2, span.size, conv_2_width(rows), &from) &&
-           tile_boxes(gated, span.size, gated_width(rows), &from_gated) &&
+    return tile_map(g_conv_2, span.size, conv_2_width(rows), &from) &&
+           tile_map(gated, span.size, gated_width(rows), &from_gated) &&
            launch_tiles(kernel, stream, span, w.parts, from, from_gated, w,
                         tile_edges{edges.count, span}, rows, g_conv_1);
 }

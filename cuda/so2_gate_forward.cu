@@ -123,7 +123,7 @@ bool so2_gate_forward(cudaStream_t stream, int rows, const edge_list &edges, edg
                       __half *gated) {
     if (span.size == 0) return true;
     CUtensorMap from;
-    return tile_source(message, span.size, message_width(rows), &from) &&
+    return tile_map(message, span.size, message_width(rows), &from) &&
            launch_tiles(kernel, stream, span, w.parts, from, w, tile_edges{edges.count, span}, rows,
                         bias, gated);
 }

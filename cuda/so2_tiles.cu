@@ -61,8 +61,7 @@ class tile_packer {
             const int box = row / BOX_COLUMNS * (apart ? CHANNELS : BOX_COLUMNS);
             const int column = first + box + column_of_row(row % BOX_COLUMNS);
             for (int k = 0; k < depth; k++) {
-                const int word =
-                    k % TILE_COLUMNS / 8 ^ (TILE_COLUMNS == 64 ? row % 8 : row / 2 % 4);
+                const int word = k % TILE_COLUMNS / 8 ^ row % 8; /* as the copy engine swizzles */
                 const size_t tile = size_t(k / TILE_COLUMNS) * size_t(n * TILE_COLUMNS);
                 image_[from + tile + size_t(row * TILE_COLUMNS + word * 8 + k % 8)] =
                     __half(transposed_ ? m.at(k, column) : m.at(column, k));
@@ -77,25 +76,6 @@ class tile_packer {
         return plan_;
     }
 };
-
-bool encode(const __half *rows, int edges, int width, int box_rows, int box_columns,
-            CUtensorMap *map) {
-    void *function = nullptr;
-    cudaDriverEntryPointQueryResult found;
-    if (cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function, 12000,
-                                         cudaEnableDefault, &found) != cudaSuccess ||
-        found != cudaDriverEntryPointSuccess)
-        return false;
-    const auto encode_tiled = reinterpret_cast<PFN_cuTensorMapEncodeTiled_v12000>(function);
-    const cuuint64_t size[2] = {cuuint64_t(width), cuuint64_t(edges)};
-    const cuuint64_t pitch[1] = {cuuint64_t(width) * sizeof(__half)};
-    const cuuint32_t box[2] = {cuuint32_t(box_columns), cuuint32_t(box_rows)}, step[2] = {1, 1};
-    return encode_tiled(map, CU_TENSOR_MAP_DATA_TYPE_FLOAT16, 2, const_cast<__half *>(rows), size,
-                        pitch, box, step, CU_TENSOR_MAP_INTERLEAVE_NONE,
-                        box_columns == 64 ? CU_TENSOR_MAP_SWIZZLE_128B : CU_TENSOR_MAP_SWIZZLE_64B,
-                        CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
-                        CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE) == CUDA_SUCCESS;
-}
 
 } // namespace
 
@@ -145,12 +125,21 @@ tiled_weights pack_tiles(const float *w, int n, int k, std::vector<__half> &imag
     return p.plan(1);
 }
 
-bool tile_source(const __half *rows, int edges, int width, CUtensorMap *map) {
-    return encode(rows, edges, width, TILE_EDGES, TILE_COLUMNS, map);
-}
-
-bool tile_boxes(const __half *rows, int edges, int width, CUtensorMap *map) {
-    return encode(rows, edges, width, TILE_EDGES, BOX_COLUMNS, map);
+bool tile_map(const __half *rows, int edges, int width, CUtensorMap *map) {
+    void *function = nullptr;
+    cudaDriverEntryPointQueryResult found;
+    if (cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function, 12000,
+                                         cudaEnableDefault, &found) != cudaSuccess ||
+        found != cudaDriverEntryPointSuccess)
+        return false;
+    const auto encode_tiled = reinterpret_cast<PFN_cuTensorMapEncodeTiled_v12000>(function);
+    const cuuint64_t size[2] = {cuuint64_t(width), cuuint64_t(edges)};
+    const cuuint64_t pitch[1] = {cuuint64_t(width) * sizeof(__half)};
+    const cuuint32_t box[2] = {TILE_COLUMNS, TILE_EDGES}, step[2] = {1, 1};
+    return encode_tiled(map, CU_TENSOR_MAP_DATA_TYPE_FLOAT16, 2, const_cast<__half *>(rows), size,
+                        pitch, box, step, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+                        CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
+                        CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE) == CUDA_SUCCESS;
 }
 
 int tile_blocks() {

@@ -40,10 +40,8 @@ bool so2_gate_backward(cudaStream_t stream, int rows, const edge_list &edges, ed
 bool tiled_products(cudaStream_t stream, const edge_list &edges, edge_span span,
                     const tiled_weights &w, const __half *x, int width_x, __half *y, int width_y);
 
-/* Rows [edges][width] as the copy engine sees them: steps of a block's rows, and boxes of
- * them. */
-bool tile_source(const __half *rows, int edges, int width, CUtensorMap *map);
-bool tile_boxes(const __half *rows, int edges, int width, CUtensorMap *map);
+/* Rows [edges][width] as the copy engine sees them: boxes of TILE_COLUMNS columns of a block's rows. */
+bool tile_map(const __half *rows, int edges, int width, CUtensorMap *map);
 /* Blocks that run at a time, whole clusters. */
 int tile_blocks();
 

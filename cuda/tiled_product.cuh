@@ -13,8 +13,8 @@
 #include "hopper.cuh"
 #include "tile_results.cuh"
 
-/* Edges a block has at a time, columns of the operand a step takes. */
-constexpr int TILE_EDGES = 128, TILE_COLUMNS = 64;
+/* Edges a block has at a time, columns of the operand a step takes: as many as a box has. */
+constexpr int TILE_EDGES = 128, TILE_COLUMNS = BOX_COLUMNS;
 constexpr int CLUSTER = 2;
 constexpr int MOST_PASSES = 9;
 
@@ -46,9 +46,8 @@ constexpr int TILE_THREADS = 3 * WARPGROUP;
 /* Shared memory: the places that copies go to, their barriers, and conv1's bias. */
 constexpr int STAGES = 4, MOST_COLUMNS = 256;
 constexpr int ROW_BYTES = TILE_COLUMNS * (int)sizeof(__half);
-constexpr int ROWS_BYTES = TILE_EDGES * ROW_BYTES;
+constexpr int ROWS_BYTES = TILE_EDGES * ROW_BYTES; /* a step's, or a box's */
 constexpr int STAGE_BYTES = ROWS_BYTES + MOST_COLUMNS * ROW_BYTES;
-constexpr int BOX_BYTES = TILE_EDGES * BOX_COLUMNS * (int)sizeof(__half);
 constexpr int BARRIERS = STAGES * STAGE_BYTES;
 constexpr int BIAS = BARRIERS + 2 * STAGES * (int)sizeof(uint64_t), BIASES = 5 * CHANNELS;
 constexpr int TILE_MEMORY = BIAS + BIASES * (int)sizeof(float);
@@ -107,13 +106,13 @@ class tile_pipeline {
     template <int COUNT>
     __device__ __forceinline__ void copy_boxes(const CUtensorMap *rows, int row,
                                                const int (&column)[COUNT]) {
-        static_assert(COUNT * BOX_BYTES <= STAGE_BYTES, "a place has no room for these");
+        static_assert(COUNT * ROWS_BYTES <= STAGE_BYTES, "a place has no room for these");
         char *to = memory_ + at_.stage * STAGE_BYTES;
         uint64_t *full = full_ + at_.stage;
         barrier_wait(empty_ + at_.stage, at_.parity ^ 1);
-        barrier_expect(full, COUNT * BOX_BYTES);
+        barrier_expect(full, COUNT * ROWS_BYTES);
 #pragma unroll
-        for (int i = 0; i < COUNT; i++) copy_box(to + i * BOX_BYTES, rows, column[i], row, full);
+        for (int i = 0; i < COUNT; i++) copy_box(to + i * ROWS_BYTES, rows, column[i], row, full);
         at_.advance();
     }
     /* Where they lie, once they are there; then done with them. */
@@ -165,8 +164,8 @@ class tile_pipeline {
     template <int N, int COUNT, bool ADD>
     __device__ __forceinline__ int multiply_step(int warpgroup, float *sums, int previous) {
         char *tile = memory_ + at_.stage * STAGE_BYTES;
-        const uint64_t a = tile_descriptor<TILE_COLUMNS>(tile + warpgroup * (ROWS_BYTES / 2));
-        const uint64_t b = tile_descriptor<TILE_COLUMNS>(tile + ROWS_BYTES);
+        const uint64_t a = tile_descriptor(tile + warpgroup * (ROWS_BYTES / 2));
+        const uint64_t b = tile_descriptor(tile + ROWS_BYTES);
         barrier_wait(full_ + at_.stage, at_.parity);
         products_begin();
 #pragma unroll

@@ -58,7 +58,7 @@ bool tiled_products(cudaStream_t stream, const edge_list &edges, edge_span span,
                     const tiled_weights &w, const __half *x, int width_x, __half *y, int width_y) {
     if (span.size == 0) return true;
     CUtensorMap from;
-    return tile_source(x, span.size, width_x, &from) &&
+    return tile_map(x, span.size, width_x, &from) &&
            launch_tiles(width_x == HIDDEN_WIDTH ? kernel<1> : kernel<TILE_COLUMNS / 16>, stream,
                         span, w.parts, from, w, tile_edges{edges.count, span}, y, width_y);
 }
