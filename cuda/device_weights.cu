@@ -64,17 +64,10 @@ std::vector<float> radial_product_of(const radial_weights &r) {
     return w;
 }
 
-/* w1, w2 [n][k] -> [[w1, -w2], [w2, w1]] */
-template <typename S>
-const S *pack_complex(packer &p, size_t n, size_t k, const float *w1, const float *w2) {
-    S *w = p.room<S>(4 * n * k);
-    for (size_t i = 0; i < n; i++)
-        for (size_t j = 0; j < k; j++) {
-            w[i * 2 * k + j] = S(w1[i * k + j]);
-            w[i * 2 * k + k + j] = S(-w2[i * k + j]);
-            w[(n + i) * 2 * k + j] = S(w2[i * k + j]);
-            w[(n + i) * 2 * k + k + j] = S(w1[i * k + j]);
-        }
+template <typename S> const S *pack_matrix(packer &p, const order_matrix &m) {
+    S *w = p.room<S>(size_t(m.n) * size_t(m.k));
+    for (int i = 0; i < m.n; i++)
+        for (int j = 0; j < m.k; j++) w[size_t(i) * size_t(m.k) + size_t(j)] = S(m.at(i, j));
     return p.address(w);
 }
 
@@ -85,10 +78,9 @@ tiled_weights add_tiles(packer &p, tiled_weights w, const std::vector<__half> &i
     return w;
 }
 
-tiled_weights pack_so2_tiles(packer &p, int rows, bool transposed, bool gated, int before,
-                             const so2_weights &s) {
+tiled_weights pack_so2_tiles(packer &p, int rows, bool transposed, bool gated,
+                             const so2_matrices &w) {
     std::vector<__half> image;
-    const so2_matrices w = {s.inputs, s.outputs, s.extra, before, s.m0_w, {s.m_w[0], s.m_w[1]}};
     return add_tiles(p, pack_tiles(w, rows, transposed, gated, image), image);
 }
 
@@ -96,27 +88,23 @@ tiled_weights pack_so2_tiles(packer &p, int rows, bool transposed, bool gated, i
  * the rows. */
 template <typename S>
 device_so2<S> pack_so2(packer &p, int mmax, bool tiled, bool gate, const so2_weights &s) {
-    const int K = s.inputs, N = s.outputs, first = s.extra + 3 * N;
-    const int before = gate ? 0 : GATE_INPUTS;
+    const so2_matrices w = {s.inputs, s.outputs,           s.extra, gate ? 0 : GATE_INPUTS,
+                            s.m0_w,   {s.m_w[0], s.m_w[1]}};
+    const int rows = mmax == 2 ? 9 : 7;
     device_so2<S> d = {};
     d.parts = 1 + mmax;
-    d.width_in = before + (mmax == 2 ? 9 : 7) * K;
-    d.width_out = s.extra + (mmax == 2 ? 9 : 7) * N;
-    d.part[0] = {first, 3 * K, nullptr, before, 0};
-    if (!tiled) d.part[0].w = p.add<S>(size_t(first) * 3 * size_t(K), s.m0_w);
-    for (int m = 1; m <= mmax; m++) {
-        const int k = (3 - m) * K, n = (3 - m) * N;
-        const size_t half = size_t(n) * size_t(k);
-        const float *w = s.m_w[m - 1];
-        d.part[m] = {2 * n, 2 * k, nullptr, before + (m == 1 ? 3 : 7) * K,
-                     first + (m == 1 ? 0 : 4 * N)};
-        if (!tiled) d.part[m].w = pack_complex<S>(p, size_t(n), size_t(k), w, w + half);
+    d.width_in = w.before + rows * w.inputs;
+    d.width_out = w.extra + rows * w.outputs;
+    for (int m = 0; m <= mmax; m++) {
+        const order_matrix order = matrix_of(w, m);
+        d.part[m] = {order.n, order.k, tiled ? nullptr : pack_matrix<S>(p, order), order.from,
+                     order.to};
     }
     if (tiled) {
-        d.forward = pack_so2_tiles(p, d.parts == 3 ? 9 : 7, false, gate, before, s);
-        d.backward = pack_so2_tiles(p, d.parts == 3 ? 9 : 7, true, !gate, before, s);
+        d.forward = pack_so2_tiles(p, rows, false, gate, w);
+        d.backward = pack_so2_tiles(p, rows, true, !gate, w);
     }
-    d.bias = p.add<float>(size_t(first), s.m0_b);
+    d.bias = p.add<float>(size_t(d.part[0].n), s.m0_b);
     return d;
 }
 

@@ -6,32 +6,6 @@
 
 namespace {
 
-/* The matrix of one order, [n][k]: for m > 0 the complex product as a real one of twice the size,
- * [[W1, -W2], [W2, W1]]. */
-struct order_matrix {
-    const float *w1, *w2; /* w2: NULL for m = 0 */
-    int n, k;
-    int from, to; /* columns of the operand and of the result where they begin */
-
-    float at(int row, int column) const {
-        if (!w2) return w1[size_t(row) * size_t(k) + size_t(column)];
-        const int half_n = n / 2, half_k = k / 2;
-        const bool low = row >= half_n, right = column >= half_k;
-        const float *w = low == right ? w1 : w2;
-        const float v = w[size_t(row % half_n) * size_t(half_k) + size_t(column % half_k)];
-        return right && !low ? -v : v;
-    }
-};
-
-order_matrix matrix_of(const so2_matrices &w, int m) {
-    const int K = w.inputs, N = w.outputs, first = w.extra + 3 * N;
-    if (m == 0) return {w.m0, nullptr, first, 3 * K, w.before, 0};
-    const int k = (3 - m) * K, n = (3 - m) * N;
-    const float *w1 = w.m[m - 1];
-    return {w1,    w1 + size_t(n) * size_t(k),      2 * n,
-            2 * k, w.before + (m == 1 ? 3 : 7) * K, first + (m == 1 ? 0 : 4 * N)};
-}
-
 /* Column of the result that row i of 64 in a tile stands for: the order of the tensor cores' sums is
  * such that every thread then has eight neighbours twice. */
 int column_of_row(int i) { return i / 32 * 32 + i / 2 % 4 * 8 + i / 8 % 4 * 2 + i % 2; }

@@ -5,18 +5,12 @@
 
 #include <vector>
 
+#include "so2_matrices.h"
 #include "tiled_product.cuh"
 
 /* Does this device have these kernels? */
 bool tiles_supported(int device);
 
-/* The weights of an SO(2) convolution as core/dense_weights.h has them. */
-struct so2_matrices {
-    int inputs, outputs, extra; /* K, N, extra */
-    int before;                 /* columns of the operand before its rows */
-    const float *m0;            /* [extra + 3 N][3 K] */
-    const float *m[2];          /* m = 1: [2][2 N][2 K], m = 2: [2][N][K] */
-};
 /* Tiles of a convolution's weights, or of their transposes for gradients, appended to `image`;
  * .tiles is left to the caller.
  * gated: two parts, each half of the channels of all rows, so that a block has the gates of what it
