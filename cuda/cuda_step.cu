@@ -51,7 +51,7 @@ template <typename S> struct step {
 
     void so2_forward(const device_so2<S> &w, edge_span s, const S *x, S *y) {
         if constexpr (TILES)
-            if (w.tiled())
+            if (e.tiled)
                 return check(
                     tiled_products(stream, edges, s, w.forward, x, w.width_in, y, w.width_out));
         for (int i = 0; i < w.parts; i++) {
@@ -62,7 +62,7 @@ template <typename S> struct step {
     }
     void so2_backward(const device_so2<S> &w, edge_span s, const S *g_y, S *g_x) {
         if constexpr (TILES)
-            if (w.tiled())
+            if (e.tiled)
                 return check(tiled_products(stream, edges, s, w.backward, g_y, w.width_out, g_x,
                                             w.width_in));
         for (int i = 0; i < w.parts; i++) {
@@ -75,7 +75,7 @@ template <typename S> struct step {
     /* message -> gated */
     void conv_1_forward(const device_so2<S> &w, edge_span s, S *gated) {
         if constexpr (TILES)
-            if (w.tiled()) {
+            if (e.tiled) {
                 begin("so2_conv_1_gate_forward products", cost.so2_gate_forward(s, w));
                 return check(
                     so2_gate_forward(stream, rows, edges, s, w.forward, w.bias, e.message, gated));
@@ -88,7 +88,7 @@ template <typename S> struct step {
     /* g_conv_2 -> the gradient of conv_1, in its place */
     void conv_2_backward(const device_so2<S> &w, edge_span s, const S *gated) {
         if constexpr (TILES)
-            if (w.tiled()) {
+            if (e.tiled) {
                 begin("so2_conv_2_gate_backward products", cost.so2_gate_backward(s, w));
                 return check(so2_gate_backward(stream, rows, edges, s, w.backward, e.g_conv_2,
                                                gated, e.conv_1));
@@ -113,7 +113,7 @@ template <typename S> struct step {
               cost.product(s, w.radial_outputs, CHANNELS));
         const S *hidden = e.hidden;
         if constexpr (TILES)
-            if (w.radial_tiles.tiles)
+            if (e.tiled)
                 return check(tiled_products(stream, edges, s, w.radial_tiles, hidden, HIDDEN_WIDTH,
                                             out, w.radial_outputs));
         check(product_nt(e.products,

@@ -22,7 +22,6 @@ template <typename S> struct device_so2 {
     int width_in, width_out;
     const float *bias;               /* of the m = 0 part */
     tiled_weights forward, backward; /* for so2_tiles.cuh */
-    bool tiled() const { return forward.tiles != nullptr; }
 };
 
 template <typename S> struct device_block {

@@ -19,9 +19,9 @@ __host__ __device__ constexpr int conv_2_width(int rows) { return rows * CHANNEL
  * they enter its functions, with conv1's bias, then the rows that come out of it. */
 constexpr int GATE_INPUTS = 3 * CHANNELS;
 __host__ __device__ constexpr int gated_width(int rows) { return GATE_INPUTS + rows * CHANNELS; }
-__host__ __device__ constexpr int radial_width(int rows) {
-    return (rows == 9 ? 6 : 5) * 2 * CHANNELS;
-}
+/* Radial functions of a channel: the rows share some (rotation.cuh, radial_of_row). */
+__host__ __device__ constexpr int radials_of(int rows) { return rows == 9 ? 6 : 5; }
+__host__ __device__ constexpr int radial_width(int rows) { return radials_of(rows) * 2 * CHANNELS; }
 /* The hidden layer that the radial product reads: its channels, a one for the bias, and zeros that
  * round the row up to whole 16-byte words. */
 constexpr int HIDDEN_WIDTH = CHANNELS + 8;

@@ -69,6 +69,14 @@ __device__ __forceinline__ void copy_rows_ahead(S *to, const S *from, int pitch)
             copy_16_bytes(to + (i + lane) * IN_WORD, from + i / WORDS * pitch);
 }
 
+/* Shared memory of LANES groups of two warps, each with two places for what it reads of an edge. */
+template <typename Inputs, int LANES> constexpr size_t ring_memory() {
+    return LANES * 2 * 2 * sizeof(Inputs);
+}
+template <typename Inputs> __device__ __forceinline__ Inputs *ring_of_warp(char *shared) {
+    return reinterpret_cast<Inputs *>(shared) + 2 * (threadIdx.x / 32);
+}
+
 /* Calls use(edge, inputs) for every edge of the walk, and fetch(edge, inputs), which copies ahead, one
  * edge earlier.  ring: two places that are this warp's. */
 template <typename Inputs, typename Fetch, typename Use>

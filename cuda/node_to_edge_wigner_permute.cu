@@ -11,8 +11,6 @@ constexpr int BACKWARD_LANES = 4;
 template <typename S> constexpr int BACKWARD_LANES_FEW = sizeof(S) == 2 ? 8 : 4;
 constexpr int FEW_NODES = 600;
 
-__host__ __device__ constexpr int radials_of(int rows) { return rows == 9 ? 6 : 5; }
-
 /* What a warp reads of an edge, forward. */
 template <typename S, int ROWS> struct alignas(16) forward_inputs {
     S radial[radials_of(ROWS) * WARP_CHANNELS];
@@ -41,7 +39,7 @@ __global__ void __launch_bounds__(FORWARD_LANES *ROW_THREADS)
     load_node(h, node, t.channel, x);
     walk_edges(
         edge_walk(edges, in, out, FORWARD_LANES * blockIdx.y + t.lane, FORWARD_LANES * gridDim.y),
-        reinterpret_cast<inputs *>(shared) + 2 * (threadIdx.x / 32),
+        ring_of_warp<inputs>(shared),
         [&](visited_edge v, inputs &to) {
             size_t at = (size_t)(v.edge - span.begin) * radial_width(ROWS) + v.side * CHANNELS;
             copy_rows_ahead<radials_of(ROWS)>(to.radial, radial + at + t.warp_channel(),
@@ -94,13 +92,6 @@ __device__ __forceinline__ float3 absorb(const backward_inputs<S, ROWS> &from, i
     return make_float3(turn.x, turn.y, by_distance);
 }
 
-/* Shared memory: the inputs of all warps, later what sum_lanes needs. */
-template <typename S, int ROWS, int LANES> constexpr size_t backward_memory() {
-    constexpr size_t inputs = 4 * LANES * sizeof(backward_inputs<S, ROWS>);
-    constexpr size_t sums = (LANES - 1) * 9 * ROW_THREADS * sizeof(float2);
-    return inputs > sums ? inputs : sums;
-}
-
 template <typename S, int ROWS, int LANES>
 __global__ void __launch_bounds__(LANES *ROW_THREADS, LANES == 4 ? 2 : 1)
     backward(edge_list edges, edge_span span, const float *__restrict__ h,
@@ -124,8 +115,7 @@ __global__ void __launch_bounds__(LANES *ROW_THREADS, LANES == 4 ? 2 : 1)
         return all + 2 * (size_t)v.edge + t.channel / WARP_CHANNELS;
     };
     walk_edges(
-        edge_walk(edges, in, out, t.lane, LANES),
-        reinterpret_cast<inputs *>(shared) + 2 * (threadIdx.x / 32),
+        edge_walk(edges, in, out, t.lane, LANES), ring_of_warp<inputs>(shared),
         [&](visited_edge v, inputs &to) {
             const int row = v.edge - span.begin, channel = v.side * CHANNELS + t.warp_channel();
             const size_t at = (size_t)row * radial_width(ROWS) + channel;
@@ -161,8 +151,8 @@ void launch_forward(cudaStream_t stream, const edge_list &edges, edge_span span,
     const unsigned splits = edges.nodes < FEW_NODES ? MOST_SPLITS : 1;
     launch_with_memory(forward<S, ROWS>, dim3((unsigned)edges.nodes, splits),
                        FORWARD_LANES * ROW_THREADS,
-                       4 * FORWARD_LANES * sizeof(forward_inputs<S, ROWS>), stream, edges, span, h,
-                       radial, message);
+                       ring_memory<forward_inputs<S, ROWS>, FORWARD_LANES>(), stream, edges, span,
+                       h, radial, message);
 }
 
 template <typename S, int ROWS, int LANES>
@@ -170,8 +160,8 @@ void launch_backward(cudaStream_t stream, const edge_list &edges, edge_span span
                      const S *radial, const S *radial_slope, const S *g_message, float *g_h,
                      bool add, edge_gradient gradient) {
     launch_with_memory(backward<S, ROWS, LANES>, dim3((unsigned)edges.nodes), LANES * ROW_THREADS,
-                       backward_memory<S, ROWS, LANES>(), stream, edges, span, h, radial,
-                       radial_slope, g_message, g_h, add, gradient);
+                       walk_and_sum_memory<backward_inputs<S, ROWS>, LANES>(), stream, edges, span,
+                       h, radial, radial_slope, g_message, g_h, add, gradient);
 }
 
 } // namespace

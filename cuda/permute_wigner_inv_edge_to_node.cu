@@ -48,13 +48,6 @@ __device__ __forceinline__ void load_bias(const float *__restrict__ from, int ch
     for (int k = 0; k < 3; k++) bias[k] = load_pair(from + k * CHANNELS + channel);
 }
 
-/* Shared memory: the inputs of all warps, later what sum_lanes needs. */
-template <typename S, int ROWS, int LANES> constexpr size_t forward_memory() {
-    constexpr size_t inputs = 4 * LANES * sizeof(forward_inputs<S, ROWS>);
-    constexpr size_t sums = (LANES - 1) * 9 * ROW_THREADS * sizeof(float2);
-    return inputs > sums ? inputs : sums;
-}
-
 template <typename S, int ROWS, int LANES>
 __global__ void __launch_bounds__(LANES *ROW_THREADS)
     forward(edge_list edges, edge_span span, const float *__restrict__ bias_from,
@@ -70,8 +63,7 @@ __global__ void __launch_bounds__(LANES *ROW_THREADS)
 #pragma unroll
     for (int k = 0; k < 9; k++) sum[k] = make_float2(0, 0);
     walk_edges(
-        edge_walk(edges, in, make_int2(0, 0), t.lane, LANES),
-        reinterpret_cast<inputs *>(shared) + 2 * (threadIdx.x / 32),
+        edge_walk(edges, in, make_int2(0, 0), t.lane, LANES), ring_of_warp<inputs>(shared),
         [&](visited_edge v, inputs &to) {
             const size_t at = (size_t)(v.edge - span.begin) * conv_2_width(ROWS);
             fetch_message<ROWS>(edges, v.edge, message + at + t.warp_channel(), to);
@@ -117,7 +109,7 @@ __global__ void __launch_bounds__(LANES *ROW_THREADS)
     };
     walk_edges(
         edge_walk(edges, in, make_int2(0, 0), LANES * blockIdx.y + t.lane, LANES * gridDim.y),
-        reinterpret_cast<inputs *>(shared) + 2 * (threadIdx.x / 32),
+        ring_of_warp<inputs>(shared),
         [&](visited_edge v, inputs &to) {
             const size_t at = (size_t)(v.edge - span.begin) * conv_2_width(ROWS);
             fetch_message<ROWS>(edges, v.edge, message + at + t.warp_channel(), to);
@@ -151,8 +143,8 @@ template <typename S, int ROWS, int LANES>
 void launch_forward(cudaStream_t stream, const edge_list &edges, edge_span span, const float *bias,
                     const S *message, const float *x_in, float *x_out) {
     launch_with_memory(forward<S, ROWS, LANES>, dim3((unsigned)edges.owned), LANES * ROW_THREADS,
-                       forward_memory<S, ROWS, LANES>(), stream, edges, span, bias, message, x_in,
-                       x_out);
+                       walk_and_sum_memory<forward_inputs<S, ROWS>, LANES>(), stream, edges, span,
+                       bias, message, x_in, x_out);
 }
 
 template <typename S, int ROWS>
@@ -160,7 +152,7 @@ void launch_backward(cudaStream_t stream, const edge_list &edges, edge_span span
                      const S *message, const float *g_x, S *g_message, edge_gradient gradient) {
     const unsigned splits = edges.owned < FEW_NODES ? MOST_SPLITS : 1;
     launch_with_memory(backward<S, ROWS>, dim3((unsigned)edges.owned, splits), LANES * ROW_THREADS,
-                       4 * LANES * sizeof(backward_inputs<S, ROWS>), stream, edges, span, bias,
+                       ring_memory<backward_inputs<S, ROWS>, LANES>(), stream, edges, span, bias,
                        message, g_x, g_message, gradient);
 }
 

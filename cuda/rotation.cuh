@@ -121,6 +121,13 @@ template <int LANES> __device__ __forceinline__ void sum_lanes(float2 *shared, f
             }
 }
 
+/* Shared memory of a block that walks over edges and then sums rows over its lanes. */
+template <typename Inputs, int LANES> constexpr size_t walk_and_sum_memory() {
+    constexpr size_t ring = ring_memory<Inputs, LANES>();
+    constexpr size_t sums = (LANES - 1) * 9 * ROW_THREADS * sizeof(float2);
+    return ring > sums ? ring : sums;
+}
+
 /* The edges into a node, and the places in `out` of the edges out of it, that a span covers. */
 __device__ __forceinline__ int2 edges_into(const edge_list &edges, int node, int begin, int end) {
     return make_int2(max(edges.first[node], begin), min(edges.first[node + 1], end));
