@@ -153,16 +153,11 @@ __global__ void __launch_bounds__(TILE_THREADS, 1)
            const __grid_constant__ tiled_weights w, tile_edges edges, int rows, __half *g_conv_1) {
 #ifdef UMAS_HOPPER
     extern __shared__ __align__(1024) char memory[];
-    tile_pipeline pipeline(memory);
-    const int warpgroup = (int)threadIdx.x / WARPGROUP;
-    if (warpgroup == 2) {
-        fewer_registers<40>();
-        if (threadIdx.x % WARPGROUP == 0) copy_parts(pipeline, &g_conv_2, &gated, w, edges);
-    } else {
-        more_registers<232>();
-        multiply_parts(pipeline, warpgroup, rows, g_conv_1, w, edges);
-    }
-    cluster_sync();
+    share_block(
+        memory, [&](tile_pipeline &p) { copy_parts(p, &g_conv_2, &gated, w, edges); },
+        [&](tile_pipeline &p, int warpgroup) {
+            multiply_parts(p, warpgroup, rows, g_conv_1, w, edges);
+        });
 #endif
 }
 

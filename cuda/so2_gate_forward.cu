@@ -103,16 +103,11 @@ __global__ void __launch_bounds__(TILE_THREADS, 1)
     extern __shared__ __align__(1024) char memory[];
     float *shared_bias = reinterpret_cast<float *>(memory + BIAS);
     for (int i = (int)threadIdx.x; i < BIASES; i += TILE_THREADS) shared_bias[i] = bias[i];
-    tile_pipeline pipeline(memory);
-    const int warpgroup = (int)threadIdx.x / WARPGROUP;
-    if (warpgroup == 2) {
-        fewer_registers<40>();
-        if (threadIdx.x % WARPGROUP == 0) copy_tiles(pipeline, &message, w, edges);
-    } else {
-        more_registers<232>();
-        multiply_parts(pipeline, warpgroup, rows, gated, w, edges, shared_bias);
-    }
-    cluster_sync();
+    share_block(
+        memory, [&](tile_pipeline &p) { copy_tiles(p, &message, w, edges); },
+        [&](tile_pipeline &p, int warpgroup) {
+            multiply_parts(p, warpgroup, rows, gated, w, edges, shared_bias);
+        });
 #endif
 }
 

@@ -59,6 +59,19 @@ __device__ __forceinline__ void load_eight(const float *from, float (&v)[8]) {
     v[4] = b.x, v[5] = b.y, v[6] = b.z, v[7] = b.w;
 }
 
+/* fill(second, eight, v) and then use(second, eight, v) for every eight that a thread has of a box. */
+template <typename Fill, typename Use>
+__device__ __forceinline__ void each_eight(Fill fill, Use use) {
+#pragma unroll
+    for (int second = 0; second < 2; second++)
+#pragma unroll
+        for (int eight = 0; eight < 2; eight++) {
+            float v[8];
+            fill(second, eight, v);
+            use(second, eight, v);
+        }
+}
+
 /* A thread's place in the rows [edges][width] that a block's results go to, of which `left` exist. */
 struct tile_rows {
     __half *first; /* number of the first row */
@@ -70,16 +83,11 @@ struct tile_rows {
 
     /* fill(second, eight, v): the numbers v of a box whose first column this is. */
     template <typename Fill> __device__ __forceinline__ void put(int column, Fill fill) const {
-#pragma unroll
-        for (int second = 0; second < 2; second++)
-#pragma unroll
-            for (int eight = 0; eight < 2; eight++) {
-                float v[8];
-                fill(second, eight, v);
-                if (row + 8 * second < left)
-                    *reinterpret_cast<uint4 *>(first + 8 * second * width + column + 32 * eight) =
-                        rounded(v);
-            }
+        each_eight(fill, [&](int second, int eight, const float(&v)[8]) {
+            if (row + 8 * second < left)
+                *reinterpret_cast<uint4 *>(first + 8 * second * width + column + 32 * eight) =
+                    rounded(v);
+        });
     }
 };
 
@@ -103,14 +111,9 @@ class tile_outbox {
     }
     /* fill(second, eight, v): the numbers v of a box. */
     template <typename Fill> __device__ __forceinline__ void put(int box, Fill fill) {
-#pragma unroll
-        for (int second = 0; second < 2; second++)
-#pragma unroll
-            for (int eight = 0; eight < 2; eight++) {
-                float v[8];
-                fill(second, eight, v);
-                box_[box][second][eight] = rounded(v);
-            }
+        each_eight(fill, [&](int second, int eight, const float(&v)[8]) {
+            box_[box][second][eight] = rounded(v);
+        });
     }
     __device__ __forceinline__ void send(int half) const {
         const int box = half / 2, second = half % 2;

@@ -194,6 +194,22 @@ class tile_pipeline {
     }
 };
 
+/* A block's threads: one of the third warpgroup does copy(pipeline), the other two warpgroups do
+ * multiply(pipeline, warpgroup). */
+template <typename Copy, typename Multiply>
+__device__ __forceinline__ void share_block(char *memory, Copy &&copy, Multiply &&multiply) {
+    tile_pipeline pipeline(memory);
+    const int warpgroup = (int)threadIdx.x / WARPGROUP;
+    if (warpgroup == 2) {
+        fewer_registers<40>();
+        if (threadIdx.x % WARPGROUP == 0) copy(pipeline);
+    } else {
+        more_registers<232>();
+        multiply(pipeline, warpgroup);
+    }
+    cluster_sync();
+}
+
 /* A cluster's share of the work: parts of pairs of tiles, one after the other.  Parts take turns, as
  * they are not equally long. */
 struct tile_schedule {

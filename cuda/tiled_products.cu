@@ -21,6 +21,23 @@ __device__ __forceinline__ void multiply_columns(tile_pipeline &p, int warpgroup
         });
 }
 
+template <int LAST>
+__device__ __forceinline__ void multiply_parts(tile_pipeline &p, int warpgroup, __half *y,
+                                               int width, const tiled_weights &w,
+                                               const tile_edges &edges) {
+    const tile_place at(warpgroup);
+    tile_outbox out;
+    for (tile_schedule s(edges, w.parts); s.more(); s.next()) {
+        const tile_pass &pass = w.pass[s.part()];
+        const tile_rows to(y, width, at, s.first_row(), s.left());
+        if (pass.n == 256)
+            multiply_columns<256, LAST>(p, warpgroup, pass.steps, out, to, pass.to);
+        else
+            multiply_columns<192, LAST>(p, warpgroup, pass.steps, out, to, pass.to);
+    }
+    out.send_all();
+}
+
 #endif
 
 template <int LAST>
@@ -29,26 +46,11 @@ __global__ void __launch_bounds__(TILE_THREADS, 1)
            tile_edges edges, __half *y, int width) {
 #ifdef UMAS_HOPPER
     extern __shared__ __align__(1024) char memory[];
-    tile_pipeline pipeline(memory);
-    const int warpgroup = (int)threadIdx.x / WARPGROUP;
-    if (warpgroup == 2) {
-        fewer_registers<40>();
-        if (threadIdx.x % WARPGROUP == 0) copy_tiles(pipeline, &x, w, edges);
-    } else {
-        more_registers<232>();
-        const tile_place at(warpgroup);
-        tile_outbox out;
-        for (tile_schedule s(edges, w.parts); s.more(); s.next()) {
-            const tile_pass &pass = w.pass[s.part()];
-            const tile_rows to(y, width, at, s.first_row(), s.left());
-            if (pass.n == 256)
-                multiply_columns<256, LAST>(pipeline, warpgroup, pass.steps, out, to, pass.to);
-            else
-                multiply_columns<192, LAST>(pipeline, warpgroup, pass.steps, out, to, pass.to);
-        }
-        out.send_all();
-    }
-    cluster_sync();
+    share_block(
+        memory, [&](tile_pipeline &p) { copy_tiles(p, &x, w, edges); },
+        [&](tile_pipeline &p, int warpgroup) {
+            multiply_parts<LAST>(p, warpgroup, y, width, w, edges);
+        });
 #endif
 }
 
