@@ -51,6 +51,17 @@ class tile_packer {
     }
 };
 
+/* The driver's function, NULL if it has none: steps of several ranks need it at every launch. */
+PFN_cuTensorMapEncodeTiled_v12000 find_encode_tiled() {
+    void *function = nullptr;
+    cudaDriverEntryPointQueryResult found;
+    if (cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function, 12000,
+                                         cudaEnableDefault, &found) != cudaSuccess ||
+        found != cudaDriverEntryPointSuccess)
+        return nullptr;
+    return reinterpret_cast<PFN_cuTensorMapEncodeTiled_v12000>(function);
+}
+
 } // namespace
 
 bool tiles_supported(int device) {
@@ -100,13 +111,8 @@ tiled_weights pack_tiles(const float *w, int n, int k, std::vector<__half> &imag
 }
 
 bool tile_map(const __half *rows, int edges, int width, CUtensorMap *map) {
-    void *function = nullptr;
-    cudaDriverEntryPointQueryResult found;
-    if (cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function, 12000,
-                                         cudaEnableDefault, &found) != cudaSuccess ||
-        found != cudaDriverEntryPointSuccess)
-        return false;
-    const auto encode_tiled = reinterpret_cast<PFN_cuTensorMapEncodeTiled_v12000>(function);
+    static const PFN_cuTensorMapEncodeTiled_v12000 encode_tiled = find_encode_tiled();
+    if (!encode_tiled) return false;
     const cuuint64_t size[2] = {cuuint64_t(width), cuuint64_t(edges)};
     const cuuint64_t pitch[1] = {cuuint64_t(width) * sizeof(__half)};
     const cuuint32_t box[2] = {TILE_COLUMNS, TILE_EDGES}, step[2] = {1, 1};
