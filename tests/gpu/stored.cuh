@@ -4,7 +4,10 @@
 
 #include <cuda_fp16.h>
 
+#include <algorithm>
+
 #include "device_array.cuh"
+#include "edge_stages.cuh"
 
 template <typename S> using stored = std::vector<S>;
 
@@ -32,6 +35,14 @@ void check_stored(const char *name, const stored<S> &got, const doubles &want) {
     for (size_t i = want.size(); i < all.size(); i++) CHECK(std::isnan(all[i]));
     check_close(name, all.data(), want.data(), (long)want.size(),
                 TOLERANCE_STAGE * largest_of(want), sizeof(S) == 2 ? TOLERANCE_HALF : 0);
+}
+
+/* Calls stage(span) for so many edges, those in the list and the spare ones, in so many chunks, as a
+ * step does. */
+template <typename Stage> void in_chunks(size_t room, int chunks, Stage stage) {
+    const int all = (int)room, size = (all + chunks - 1) / chunks;
+    for (int begin = 0; begin < all; begin += size)
+        stage(edge_span{begin, std::min(size, all - begin)});
 }
 
 #endif

@@ -2,6 +2,7 @@
  * whole list at once and in chunks. */
 #include "edge_case.cuh"
 #include "edge_stages.cuh"
+#include "gate_case.cuh"
 #include "stored.cuh"
 
 extern "C" {
@@ -16,14 +17,6 @@ extern "C" {
 #undef gate_backward
 
 static const size_t C = CHANNELS;
-static const int DEGREE[9] = {0, 1, 2, 1, 2, 1, 2, 2, 2};
-
-/* Calls stage(span) for the whole list and the spare edges, in this many chunks, as a step does. */
-template <typename Stage> void in_chunks(const edge_case &c, int chunks, Stage stage) {
-    const int all = (int)c.room, size = (all + chunks - 1) / chunks;
-    for (int begin = 0; begin < all; begin += size)
-        stage(edge_span{begin, std::min(size, all - begin)});
-}
 
 /* ---- gradients of edges ------------------------------------------------------------------- */
 
@@ -59,7 +52,7 @@ template <typename S> void test_node_to_edge_forward(const edge_case &c, int chu
     check_stored("node_to_edge_wigner_permute_forward",
                  output_of(stored_poison<S>(c.room_of(width)),
                            [&](S *message) {
-                               in_chunks(c, chunks, [&](edge_span s) {
+                               in_chunks(c.room, chunks, [&](edge_span s) {
                                    node_to_edge_wigner_permute_forward<S>(
                                        0, rows, c.device.list(), s, h_,
                                        radial_ + (size_t)s.begin * (size_t)radials,
@@ -104,7 +97,7 @@ template <typename S> void test_node_to_edge_backward(const edge_case &c, int ch
     device_array<float> h_(h);
     device_array<S> radial_(radial), slope_(slope), g_message_(g_message);
     auto stage = [&](float *g_h, float *to_target, float *to_source) {
-        in_chunks(c, chunks, [&](edge_span s) {
+        in_chunks(c.room, chunks, [&](edge_span s) {
             const size_t at = (size_t)s.begin * (size_t)radials;
             node_to_edge_wigner_permute_backward<S>(
                 0, rows, c.device.list(), s, h_, radial_ + at, slope_ + at,
@@ -155,7 +148,7 @@ template <typename S> void test_edge_to_node_forward(const edge_case &c, int chu
     check_stage("permute_wigner_inv_edge_to_node_forward",
                 output_of(poison<float>(x.size()),
                           [&](float *y) {
-                              in_chunks(c, chunks, [&](edge_span s) {
+                              in_chunks(c.room, chunks, [&](edge_span s) {
                                   permute_wigner_inv_edge_to_node_forward<S>(
                                       0, rows, c.device.list(), s, bias_,
                                       message_ + (size_t)s.begin * (size_t)width,
@@ -179,7 +172,7 @@ template <typename S> void test_edge_to_node_backward(const edge_case &c, int ch
     device_array<S> message_(message);
     device_array<float> bias_(bias), g_x_(g_x);
     auto stage = [&](S *g_message, float *to_target) {
-        in_chunks(c, chunks, [&](edge_span s) {
+        in_chunks(c.room, chunks, [&](edge_span s) {
             const size_t at = (size_t)s.begin * (size_t)width;
             permute_wigner_inv_edge_to_node_backward<S>(0, rows, c.device.list(), s, bias_,
                                                         message_ + at, g_x_, g_message + at,
@@ -205,18 +198,6 @@ template <typename S> void test_edge_to_node_backward(const edge_case &c, int ch
 
 /* ---- gate --------------------------------------------------------------------------------- */
 
-/* What the gate leaves, of conv_1 with its bias and the rows that come out of it. */
-static doubles gated_of(const edge_case &c, const doubles &conv_1, const doubles &rows) {
-    const size_t width_1 = (size_t)conv_1_width(c.rows), width_2 = (size_t)conv_2_width(c.rows);
-    doubles gated;
-    for (size_t e = 0; e < c.edges; e++) {
-        const double *inputs = conv_1.data() + e * width_1, *row = rows.data() + e * width_2;
-        gated.insert(gated.end(), inputs, inputs + GATE_INPUTS);
-        gated.insert(gated.end(), row, row + width_2);
-    }
-    return gated;
-}
-
 /* spread: of the numbers that enter it */
 template <typename S> void test_gate(const edge_case &c, int chunks, double spread) {
     const int rows = c.rows, width_1 = conv_1_width(rows), width = gated_width(rows);
@@ -225,18 +206,17 @@ template <typename S> void test_gate(const edge_case &c, int chunks, double spre
     floats bias = random_floats(5 * C, 0, 1, 3);
     doubles in = load<S>(conv_1), row(c.of(conv_2_width(rows)));
     in.resize(c.of(width_1));
-    for (size_t i = 0; i < in.size(); i++)
-        if (i % (size_t)width_1 < bias.size()) in[i] += bias[i % (size_t)width_1];
+    in = biased(in, bias, rows);
     umas_gate_forward_f64((int)c.edges, rows, CHANNELS, DEGREE, in.data() + 2 * C, width_1,
                           in.data(), width_1, row.data());
-    const doubles want = gated_of(c, in, row);
+    const doubles want = gated_of(in, row, rows);
 
     device_array<S> conv_1_(conv_1);
     device_array<float> bias_(bias);
     check_stored("gate_forward",
                  output_of(stored_poison<S>(c.room_of(width)),
                            [&](S *gated) {
-                               in_chunks(c, chunks, [&](edge_span s) {
+                               in_chunks(c.room, chunks, [&](edge_span s) {
                                    gate_forward<S>(0, rows, c.device.list(), s, bias_,
                                                    conv_1_ + (size_t)s.begin * (size_t)width_1,
                                                    gated + (size_t)s.begin * (size_t)width);
@@ -246,22 +226,13 @@ template <typename S> void test_gate(const edge_case &c, int chunks, double spre
 
     /* backwards what the gate left is rounded: it stands for the rows it would have come from */
     stored<S> gated = store<S>(floats(want.begin(), want.end()));
-    const doubles left = load<S>(gated),
-                  g_row = load<S>(store<S>(random_floats(row.size(), 0, 1, 2)));
-    for (size_t e = 0; e < c.edges; e++) {
-        const double *from = left.data() + e * (size_t)width;
-        double *to = in.data() + e * (size_t)width_1;
-        std::copy_n(from, GATE_INPUTS, to);
-        for (size_t i = C; i < (size_t)rows * C; i++) {
-            const double gate = from[(size_t)(DEGREE[i / C] - 1) * C + i % C];
-            to[2 * C + i] = from[GATE_INPUTS + i] * (1 + exp(-gate));
-        }
-    }
+    const doubles g_row = load<S>(store<S>(random_floats(row.size(), 0, 1, 2)));
+    in = conv_1_of(load<S>(gated), c.edges, rows);
     doubles g_want(c.of(width_1));
     umas_gate_backward_f64((int)c.edges, rows, CHANNELS, DEGREE, in.data() + 2 * C, width_1,
                            in.data(), width_1, g_row.data(), g_want.data() + 2 * C, g_want.data());
     const doubles unread(in.size(), std::numeric_limits<double>::quiet_NaN());
-    const doubles g_gated_wide = gated_of(c, unread, g_row);
+    const doubles g_gated_wide = gated_of(unread, g_row, rows);
     stored<S> g_gated = store<S>(floats(g_gated_wide.begin(), g_gated_wide.end()));
     for (stored<S> *array : {&gated, &g_gated})
         array->resize(c.room_of(width), S(std::numeric_limits<float>::quiet_NaN()));
@@ -269,7 +240,7 @@ template <typename S> void test_gate(const edge_case &c, int chunks, double spre
     check_stored("gate_backward",
                  output_of(stored_poison<S>(c.room_of(width_1)),
                            [&](S *g) {
-                               in_chunks(c, chunks, [&](edge_span s) {
+                               in_chunks(c.room, chunks, [&](edge_span s) {
                                    const size_t at = (size_t)s.begin * (size_t)width;
                                    gate_backward<S>(0, rows, c.device.list(), s, gated_ + at,
                                                     g_gated_ + at,

@@ -1,9 +1,8 @@
 /* The convolutions' products as one kernel each, with the gate and without, against the CPU's double
  * stages. */
-#include "edge_stages.cuh"
+#include "gate_case.cuh"
 #include "so2_tiles.cuh"
 #include "stored.cuh"
-#include <algorithm>
 
 extern "C" {
 #include "stages.h"
@@ -13,7 +12,6 @@ extern "C" {
 #undef gate_backward
 
 static const size_t C = CHANNELS;
-static const int DEGREE[9] = {0, 1, 2, 1, 2, 1, 2, 2, 2};
 /* Room in arrays behind the last edge, where anything may be. */
 static const int SPARE = 5;
 
@@ -95,10 +93,9 @@ struct edge_case {
         list.count = count;
         list.capacity = (int)room;
     }
-    template <typename Stage> void in_chunks(Stage stage) const {
-        const int all = (int)room, size = (all + chunks - 1) / chunks;
-        for (int begin = 0; begin < all; begin += size)
-            CHECK(stage(edge_span{begin, std::min(size, all - begin)}));
+    /* stage(span): whether the kernel could be queued */
+    template <typename Stage> void queue(Stage stage) const {
+        in_chunks(room, chunks, [&](edge_span s) { CHECK(stage(s)); });
     }
     /* of edges, and what must not matter behind them */
     halves numbers(int width, unsigned seed) const {
@@ -124,7 +121,7 @@ static void test_products(const char *name, const edge_case &c, const device_til
     check_product(name,
                   output_of(c.poison(width_y),
                             [&](__half *y) {
-                                c.in_chunks([&](edge_span s) {
+                                c.queue([&](edge_span s) {
                                     return tiled_products(0, c.list, s, tiles.w,
                                                           x_ + at(s, width_x), width_x,
                                                           y + at(s, width_y), width_y);
@@ -144,31 +141,12 @@ static void test_plain(const edge_case &c, const convolution &conv) {
                       conv.backward(c.edges, g_y));
 }
 
-/* conv_1 with its bias */
-static doubles biased(doubles conv_1, const floats &bias, int width) {
-    for (size_t i = 0; i < conv_1.size(); i++)
-        if (i % (size_t)width < bias.size()) conv_1[i] += bias[i % (size_t)width];
-    return conv_1;
-}
-
-/* What the gate leaves of conv_1 with its bias, and the rows that come out of it. */
-static doubles gated_of(const edge_case &c, int rows, const doubles &conv_1, const doubles &row) {
-    const size_t width_1 = (size_t)conv_1_width(rows), width_2 = (size_t)conv_2_width(rows);
-    doubles gated;
-    for (size_t e = 0; e < c.edges; e++) {
-        const double *from = conv_1.data() + e * width_1;
-        gated.insert(gated.end(), from, from + GATE_INPUTS);
-        gated.insert(gated.end(), row.data() + e * width_2, row.data() + (e + 1) * width_2);
-    }
-    return gated;
-}
-
 static void test_gate_forward(const edge_case &c, const convolution &conv) {
     const int in = conv.width_in(), out = conv.width_out(), rows = conv.rows;
     const int width = gated_width(rows);
     const halves message = c.numbers(in, 3);
     const floats bias = random_floats(5 * C, 0, 1, 4);
-    const doubles y = biased(conv.forward(c.edges, message), bias, out);
+    const doubles y = biased(conv.forward(c.edges, message), bias, rows);
     doubles row(c.edges * (size_t)conv_2_width(rows));
     umas_gate_forward_f64((int)c.edges, rows, CHANNELS, DEGREE, y.data() + 2 * C, out, y.data(),
                           out, row.data());
@@ -178,31 +156,21 @@ static void test_gate_forward(const edge_case &c, const convolution &conv) {
     check_product("so2_gate_forward",
                   output_of(c.poison(width),
                             [&](__half *to) {
-                                c.in_chunks([&](edge_span s) {
+                                c.queue([&](edge_span s) {
                                     return so2_gate_forward(0, rows, c.list, s, tiles.w, bias_,
                                                             message_ + at(s, in),
                                                             to + at(s, width));
                                 });
                             }),
-                  gated_of(c, rows, y, row));
+                  gated_of(y, row, rows));
 }
 
 static void test_gate_backward(const edge_case &c, const convolution &conv) {
     const int rows = conv.rows, width = gated_width(rows), out = conv_1_width(rows);
     const int width_2 = conv_2_width(rows);
     const halves g_conv_2 = c.numbers(width_2, 5), gated = c.numbers(width, 6);
-    const doubles left = load(gated);
-    /* the rows that it would have come from */
-    doubles y(c.edges * (size_t)out), want(y.size());
-    for (size_t e = 0; e < c.edges; e++) {
-        const double *from = left.data() + e * (size_t)width;
-        double *to = y.data() + e * (size_t)out;
-        std::copy_n(from, GATE_INPUTS, to);
-        for (size_t i = C; i < (size_t)rows * C; i++) {
-            const double gate = from[(size_t)(DEGREE[i / C] - 1) * C + i % C];
-            to[2 * C + i] = from[GATE_INPUTS + i] * (1 + exp(-gate));
-        }
-    }
+    const doubles y = conv_1_of(load(gated), c.edges, rows);
+    doubles want(y.size());
     umas_gate_backward_f64((int)c.edges, rows, CHANNELS, DEGREE, y.data() + 2 * C, out, y.data(),
                            out, conv.backward(c.edges, g_conv_2).data(), want.data() + 2 * C,
                            want.data());
@@ -211,7 +179,7 @@ static void test_gate_backward(const edge_case &c, const convolution &conv) {
     check_product("so2_gate_backward",
                   output_of(c.poison(out),
                             [&](__half *to) {
-                                c.in_chunks([&](edge_span s) {
+                                c.queue([&](edge_span s) {
                                     return so2_gate_backward(
                                         0, rows, c.list, s, tiles.w, g_conv_2_ + at(s, width_2),
                                         gated_ + at(s, width), to + at(s, out));
