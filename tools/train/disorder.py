@@ -11,7 +11,7 @@ from ase.geometry import find_mic
 
 from crystals import enlarged, silica, silicon
 
-_GRAM_PER_CM3 = 1.66053907  # of one atomic mass unit per A^3
+GRAM_PER_CM3 = 1.66053907  # of one atomic mass unit per A^3
 _CORES = {(8, 8): 2.10, (8, 14): 1.50, (14, 14): 2.30}  # A, least distances of a packing
 
 # one or two atoms: the bond length, 0 for one atom
@@ -19,11 +19,19 @@ _SMALL = {"O": 0.0, "Si": 0.0, "O2": 1.23, "Si2": 2.25, "SiO": 1.53}
 MOLECULES = ("O", "Si", "O2", "Si2", "SiO", "O3", "SiO2", "Si3", "Si2O2", "SiO4")
 
 
+def of_pairs(values, numbers):
+    """[n, n]: for every pair of atoms what `values`, {(lower, higher atomic number): x}, has."""
+    table = np.zeros((15, 15))
+    for (first, second), value in values.items():
+        table[first, second] = table[second, first] = value
+    return table[np.ix_(numbers, numbers)]
+
+
 def random_packing(silicons, oxygens, density, random, shrink=1.0):
     """Atoms at random in a cubic periodic cell, pushed apart to `shrink` times their cores."""
     numbers = np.array([14] * silicons + [8] * oxygens)
     mass = atomic_masses[numbers].sum()
-    edge = (mass * _GRAM_PER_CM3 / density) ** (1.0 / 3.0)
+    edge = (mass * GRAM_PER_CM3 / density) ** (1.0 / 3.0)
     atoms = Atoms(numbers, random.random((len(numbers), 3)) * edge, cell=[edge] * 3, pbc=True)
     _push_apart(atoms, shrink)
     return atoms
@@ -119,7 +127,7 @@ def interface(random):
     edge = below.cell[0, 0]
     units = 18
     mass = units * (atomic_masses[14] + 2 * atomic_masses[8])
-    height = mass * _GRAM_PER_CM3 / 2.2 / edge**2
+    height = mass * GRAM_PER_CM3 / 2.2 / edge**2
     numbers = [14] * units + [8] * 2 * units
     cell = [edge, edge, height]
     above = Atoms(numbers, random.random((3 * units, 3)) * cell, cell=cell, pbc=True)
@@ -146,12 +154,8 @@ def _insert(atoms, number, random):
 
 def _push_apart(atoms, shrink, sweeps=300):
     """Moves overlapping atoms apart, half the overlap each, until no pair is inside its core."""
-    table = np.zeros((15, 15))
-    for (first, second), distance in _CORES.items():
-        table[first, second] = table[second, first] = distance * shrink
-    cores = table[np.ix_(atoms.numbers, atoms.numbers)]
     first, second = np.triu_indices(len(atoms), 1)
-    cores = cores[first, second]
+    cores = shrink * of_pairs(_CORES, atoms.numbers)[first, second]
     edges = atoms.cell.lengths()
     for _ in range(sweeps):
         between = atoms.positions[second] - atoms.positions[first]

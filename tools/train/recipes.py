@@ -106,7 +106,7 @@ def melt(
 def molten_crystal(random, teacher, deadline, phase, density):
     """A silica crystal brought to `density`, molten at 6000 K and quenched to 300 K."""
     start = _cell("silica", phase, 96)
-    mass = start.get_masses().sum() * 1.66053907  # g/cm^3 A^3
+    mass = start.get_masses().sum() * disorder.GRAM_PER_CM3
     start = scaled(start, (mass / density / start.get_volume()) ** (1.0 / 3.0))
     start = rattled(start, 0.05, random)
     molten = molecular_dynamics(start, (6000, 5000), 12, 12, 1.5, random, teacher, deadline)

@@ -12,6 +12,7 @@ all the way in. Forces and stress are the exact derivatives of that energy.
 import numpy as np
 from ase.geometry import find_mic
 
+from disorder import of_pairs
 from teacher import label, with_labels
 
 # by atomic numbers: A; eV/A, the teacher's there between two lone atoms
@@ -25,10 +26,7 @@ _ZBL = ((0.18175, 3.19980), (0.50986, 0.94229), (0.28022, 0.40290), (0.02817, 0.
 
 def join_distances(numbers):
     """[n, n] A: below which distance the teacher is not believed, for every pair of atoms."""
-    table = np.zeros((15, 15))
-    for (first, second), (distance, _) in _JOIN.items():
-        table[first, second] = table[second, first] = distance
-    return table[np.ix_(numbers, numbers)]
+    return of_pairs({pair: distance for pair, (distance, _) in _JOIN.items()}, numbers)
 
 
 def too_close(atoms):
