@@ -48,14 +48,14 @@ __device__ __forceinline__ void barrier_expect(uint64_t *barrier, uint32_t bytes
         "r"(bytes)
         : "memory");
 }
-/* One arrival at the same barrier of the cluster's block `rank`. */
-__device__ __forceinline__ void barrier_arrive(uint64_t *barrier, uint32_t rank) {
+/* So many arrivals at the same barrier of the cluster's block `rank`. */
+__device__ __forceinline__ void barrier_arrive(uint64_t *barrier, uint32_t rank, uint32_t count) {
     asm volatile("{\n"
                  ".reg .b32 remote;\n"
                  "mapa.shared::cluster.u32 remote, %0, %1;\n"
-                 "mbarrier.arrive.shared::cluster.b64 _, [remote];\n"
+                 "mbarrier.arrive.shared::cluster.b64 _, [remote], %2;\n"
                  "}" ::"r"(shared_address(barrier)),
-                 "r"(rank)
+                 "r"(rank), "r"(count)
                  : "memory");
 }
 /* Until the phase of this parity is over. */

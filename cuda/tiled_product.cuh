@@ -78,7 +78,7 @@ class tile_pipeline {
         if (threadIdx.x == 0) {
             for (int i = 0; i < STAGES; i++) {
                 barrier_init(full_ + i, 1);
-                barrier_init(empty_ + i, CLUSTER * 2 * WARPGROUP / 32);
+                barrier_init(empty_ + i, CLUSTER * 2 * WARPGROUP);
             }
             barrier_init_fence();
         }
@@ -115,15 +115,15 @@ class tile_pipeline {
         for (int i = 0; i < COUNT; i++) copy_box(to + i * ROWS_BYTES, rows, column[i], row, full);
         at_.advance();
     }
-    /* Where they lie, once they are there; then done with them. */
+    /* Where they lie, once they are there; then done with them, every thread for itself. */
     __device__ __forceinline__ const char *begin_boxes() {
         barrier_wait(full_ + at_.stage, at_.parity);
         return memory_ + at_.stage * STAGE_BYTES;
     }
     __device__ __forceinline__ void end_boxes() {
         reads_before_copies();
-        __syncwarp();
-        release(at_.stage);
+#pragma unroll
+        for (int rank = 0; rank < CLUSTER; rank++) barrier_arrive(empty_ + at_.stage, rank, 1);
         at_.advance();
     }
 
@@ -188,9 +188,9 @@ class tile_pipeline {
         settle<N / 2>(sums);
         release(last);
     }
-    /* Nothing of this stage is needed by this warp any more. */
+    /* Nothing of this stage is needed by this warp's products any more. */
     __device__ __forceinline__ void release(int stage) {
-        if (threadIdx.x % 32 < CLUSTER) barrier_arrive(empty_ + stage, threadIdx.x % 32);
+        if (threadIdx.x % 32 < CLUSTER) barrier_arrive(empty_ + stage, threadIdx.x % 32, 32);
     }
 };
 
