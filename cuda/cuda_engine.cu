@@ -228,23 +228,44 @@ umas_status evaluate(void *self, const umas_atoms *atoms, int64_t system_atoms, 
 
 /* ---- weights ------------------------------------------------------------------------------ */
 
+/* Of the memory, what tabulated radial functions may take: more would be missed by atoms. */
+constexpr size_t TABLES_SHARE = 16;
+
+template <typename S> bool reserve_tables(cuda_engine<S> &e) {
+    const size_t layers = size_t(e.a->layers), radials = layers * e.radial_values_of_a_layer();
+    e.tabulated = sizeof(S) == 2 && radials * sizeof(__half) <= e.memory / TABLES_SHARE;
+    if (!e.degree_values.reserve(e.knots() * RADIAL_ROWS * 3 * CHANNELS) ||
+        !e.present_elements.reserve(UMAS_ELEMENTS) || !e.element_slot.reserve(UMAS_ELEMENTS))
+        return false;
+    if (e.tabulated) return e.radial_values.reserve(radials);
+    e.radial_values.release();
+    return e.hidden_values.reserve(e.knots() * RADIAL_ROWS * CHANNELS * layers);
+}
+
 /* Radial tables for the elements that are present; they do not depend on the mixture. */
 template <typename S> umas_status fill_tables(cuda_engine<S> &e, umas_error *error) {
-    size_t pairs = e.present.size() * e.present.size() * RADIAL_KNOTS * RADIAL_ROWS * CHANNELS;
+    const int present = int(e.present.size());
     std::vector<int> slot(UMAS_ELEMENTS, 0);
     for (size_t i = 0; i < e.present.size(); i++) slot[size_t(e.present[i])] = int(i);
-    if (!e.tables.reserve(pairs * size_t(3 + e.a->layers)) ||
-        !e.present_elements.reserve(UMAS_ELEMENTS) || !e.element_slot.reserve(UMAS_ELEMENTS))
+    release_edges(e); /* what a plan needs depends on the tables */
+    e.plan.owned = -1;
+    if (!reserve_tables(e))
         return umas_fail(error, UMAS_ERROR_MEMORY, "no GPU memory for radial tables of %d elements",
-                         int(e.present.size()));
+                         present);
     cudaMemcpy(e.present_elements, e.present.data(), e.present.size() * sizeof(int),
                cudaMemcpyHostToDevice);
     cudaMemcpy(e.element_slot, slot.data(), slot.size() * sizeof(int), cudaMemcpyHostToDevice);
-    int present = int(e.present.size());
-    radial_table_fill(e.stream, e.weights.edge_degree, e.present_elements, present, true, e.tables);
-    for (int i = 0; i < e.a->layers; i++)
-        radial_table_fill(e.stream, e.weights.block[size_t(i)].radial, e.present_elements, present,
-                          false, e.tables + pairs * size_t(3 + i));
+    radial_table_fill(e.stream, e.weights.edge_degree, e.present_elements, present, true,
+                      e.degree_values);
+    for (int i = 0; i < e.a->layers; i++) {
+        const radial_mlp &mlp = e.weights.block[size_t(i)].radial;
+        if (e.tabulated)
+            radial_parabolas_fill(e.stream, mlp, e.present_elements, present,
+                                  e.radial_values + e.radial_values_of_a_layer() * size_t(i));
+        else
+            radial_table_fill(e.stream, mlp, e.present_elements, present, false,
+                              e.hidden_values + e.knots() * RADIAL_ROWS * CHANNELS * size_t(i));
+    }
     return wait_for(e, error);
 }
 
@@ -272,13 +293,17 @@ template <typename S> void describe(const void *self, char *text, size_t size) {
     const auto &e = *static_cast<const cuda_engine<S> *>(self);
     cudaDeviceProp properties;
     if (cudaGetDeviceProperties(&properties, e.device) != cudaSuccess) properties.name[0] = 0;
-    (void)std::snprintf(
-        text, size,
-        "GPU %d (%s): %d atoms, %d edges in %d chunks, activations of %d and radial "
-        "functions of %d of %d layers kept, %.2f GiB (%.1f KiB an atom) of %.1f",
-        e.device, properties.name, std::max(0, e.plan.owned), e.plan.edges, e.plan.chunks(),
-        e.plan.kept_layers, e.plan.kept_radials, e.a->layers, gib(e.plan.bytes),
-        double(e.plan.bytes) / 1024 / std::max(1, e.plan.owned), gib(e.memory));
+    char radials[64] = "";
+    if (!e.tabulated)
+        (void)std::snprintf(radials, sizeof radials, " and radial functions of %d",
+                            e.plan.kept_radials);
+    (void)std::snprintf(text, size,
+                        "GPU %d (%s): %d atoms, %d edges in %d chunks, activations of %d%s of %d "
+                        "layers kept, %.2f GiB (%.1f KiB an atom) of %.1f",
+                        e.device, properties.name, std::max(0, e.plan.owned), e.plan.edges,
+                        e.plan.chunks(), e.plan.kept_layers, radials, e.a->layers,
+                        gib(e.plan.bytes), double(e.plan.bytes) / 1024 / std::max(1, e.plan.owned),
+                        gib(e.memory));
 }
 
 /* ---- life --------------------------------------------------------------------------------- */
@@ -373,15 +398,6 @@ template <typename S> cuda_engine<S>::~cuda_engine() {
 template <typename S> void cuda_engine<S>::drop_graph() {
     if (graph) cudaGraphExecDestroy(graph);
     graph = nullptr;
-}
-
-template <typename S> radial_table cuda_engine<S>::degree_table() const {
-    return {tables, float((RADIAL_KNOTS - 1) / a->cutoff)};
-}
-
-template <typename S> radial_table cuda_engine<S>::layer_table(int index) const {
-    size_t pairs = present.size() * present.size() * RADIAL_KNOTS * RADIAL_ROWS * CHANNELS;
-    return {tables + pairs * size_t(3 + index), float((RADIAL_KNOTS - 1) / a->cutoff)};
 }
 
 template struct cuda_engine<__half>;

@@ -48,7 +48,9 @@ template <typename S> struct cuda_engine {
     device_weights<S> weights;
     std::vector<int> present; /* atomic numbers the radial tables are made for */
     device_buffer<int> present_elements, element_slot;
-    device_buffer<float> tables; /* edge degree's, then every layer's */
+    bool tabulated = false; /* the layers' radial functions; else their MLPs' hidden layers */
+    device_buffer<float> degree_values, hidden_values; /* tables */
+    device_buffer<__half> radial_values;
     device_buffer<double> reference;
 
     step_plan plan;
@@ -58,7 +60,8 @@ template <typename S> struct cuda_engine {
     device_buffer<long long> first;
     host_buffer<double> position_host;
     /* the edge list */
-    device_buffer<int> count, in_first, out_first, out, pair, unsorted, cursor;
+    device_buffer<int> count, in_first, out_first, out, unsorted, cursor;
+    device_buffer<radial_place> place;
     device_buffer<float4> vector;
     device_buffer<float> record;
     device_buffer<char> scan;
@@ -94,10 +97,10 @@ template <typename S> struct cuda_engine {
 
     edge_list edges() const {
         return {plan.owned, plan.nodes, plan.edges, count,  in_first,
-                out_first,  out,        pair,       vector, record};
+                out_first,  out,        place,      vector, record};
     }
     edge_list_buffers list() const {
-        return {plan.edges, count,  in_first, out_first, out,  pair,
+        return {plan.edges, count,  in_first, out_first, out,  place,
                 unsorted,   cursor, vector,   record,    scan, scan.capacity()};
     }
     edge_gradient gradient() const { return {g_target, g_source}; }
@@ -105,8 +108,21 @@ template <typename S> struct cuda_engine {
         return {plan.owned,   plan.nodes,          position, element, node, first, neighbour,
                 element_slot, int(present.size()), a->cutoff};
     }
-    radial_table degree_table() const;
-    radial_table layer_table(int layer) const;
+    float knots_per_length() const { return float((RADIAL_KNOTS - 1) / a->cutoff); }
+    size_t knots() const { return present.size() * present.size() * RADIAL_KNOTS; }
+    radial_table degree_table() const { return {degree_values, knots_per_length()}; }
+    radial_table layer_table(int layer) const {
+        return {hidden_values + knots() * RADIAL_ROWS * CHANNELS * size_t(layer),
+                knots_per_length()};
+    }
+    size_t radial_values_of_a_layer() const {
+        return knots() * PARABOLA_ROWS * size_t(radial_width(rows));
+    }
+    tabulated_radials layer_radials(int layer) const {
+        return {radial_values + radial_values_of_a_layer() * size_t(layer), 1 / knots_per_length()};
+    }
+    /* Bytes for everything but tabulated radial functions. */
+    size_t room() const { return memory - radial_values.capacity() * sizeof(__half); }
 };
 
 /* Queue a whole step on the engine's stream: edge list, forward, backward, results to pinned host

@@ -102,7 +102,7 @@ template <typename S> struct step {
 
     /* ---- edges ---- */
 
-    /* The radial functions of a layer, or their slopes. */
+    /* The radial functions of a layer that has no tables of them, or their slopes. */
     void radial_product(int layer, edge_span s, bool slope, S *out) {
         const auto &w = e.weights.block[size_t(layer)];
         begin(slope ? "unified_radial_mlp_backward" : "unified_radial_mlp_forward",
@@ -120,11 +120,34 @@ template <typename S> struct step {
                          {s.size, w.radial_outputs, HIDDEN_WIDTH, HIDDEN_WIDTH, w.radial_outputs},
                          hidden, w.radial_w, out));
     }
+    void node_to_edge_forward(int layer, edge_span s) {
+        const float *h = e.layer[size_t(layer)].h;
+        S *message = e.message;
+        begin("node_to_edge_wigner_permute_forward", cost.node_to_edge_forward(s, e.tabulated));
+        if constexpr (TILES)
+            if (e.tabulated)
+                return node_to_edge_wigner_permute_forward(stream, rows, edges, s, h,
+                                                           e.layer_radials(layer), message);
+        const stored_radials<S> radials = {radial_of(layer, s), nullptr};
+        node_to_edge_wigner_permute_forward(stream, rows, edges, s, h, radials, message);
+    }
+    void node_to_edge_backward(int layer, int chunk) {
+        const edge_span s = span(chunk);
+        const float *h = e.layer[size_t(layer)].h;
+        const S *g_message = e.message;
+        begin("node_to_edge_wigner_permute_backward", cost.node_to_edge_backward(s, e.tabulated));
+        if constexpr (TILES)
+            if (e.tabulated)
+                return node_to_edge_wigner_permute_backward(stream, rows, edges, s, h,
+                                                            e.layer_radials(layer), g_message,
+                                                            e.g_h, chunk > 0, gradient);
+        const stored_radials<S> radials = {radial_of(layer, s), e.radial_slope};
+        node_to_edge_wigner_permute_backward(stream, rows, edges, s, h, radials, g_message, e.g_h,
+                                             chunk > 0, gradient);
+    }
     void convolve(int layer, edge_span s) {
         const auto &w = e.weights.block[size_t(layer)];
-        begin("node_to_edge_wigner_permute_forward", cost.node_to_edge_forward(s));
-        node_to_edge_wigner_permute_forward<S>(stream, rows, edges, s, e.layer[size_t(layer)].h,
-                                               radial_of(layer, s), e.message);
+        node_to_edge_forward(layer, s);
         conv_1_forward(w.conv_1, s, gated_of(layer, s));
         begin("so2_conv_2_forward products", cost.so2(s, w.conv_2));
         so2_forward(w.conv_2, s, gated_of(layer, s), conv_2_of(layer, s));
@@ -135,7 +158,7 @@ template <typename S> struct step {
         const float *x = f.x;
         for (int chunk = 0; chunk < e.plan.chunks(); chunk++) {
             edge_span s = span(chunk);
-            radial_product(layer, s, false, radial_of(layer, s));
+            if (!e.tabulated) radial_product(layer, s, false, radial_of(layer, s));
             convolve(layer, s);
             begin("permute_wigner_inv_edge_to_node_forward", cost.edge_to_node_forward(s));
             permute_wigner_inv_edge_to_node_forward<S>(stream, rows, edges, s, w.conv_2.bias,
@@ -147,7 +170,8 @@ template <typename S> struct step {
     void chunk_backward(int layer, int chunk) {
         const auto &w = e.weights.block[size_t(layer)];
         edge_span s = span(chunk);
-        if (!radial_kept(layer)) radial_product(layer, s, false, radial_of(layer, s));
+        if (!e.tabulated && !radial_kept(layer))
+            radial_product(layer, s, false, radial_of(layer, s));
         if (!kept(layer)) convolve(layer, s);
         begin("permute_wigner_inv_edge_to_node_backward", cost.edge_to_node_backward(s));
         permute_wigner_inv_edge_to_node_backward<S>(stream, rows, edges, s, w.conv_2.bias,
@@ -156,11 +180,8 @@ template <typename S> struct step {
         conv_2_backward(w.conv_2, s, gated_of(layer, s));
         begin("so2_conv_1_backward products", cost.so2(s, w.conv_1));
         so2_backward(w.conv_1, s, e.conv_1, e.message);
-        radial_product(layer, s, true, e.radial_slope);
-        begin("node_to_edge_wigner_permute_backward", cost.node_to_edge_backward(s));
-        node_to_edge_wigner_permute_backward<S>(stream, rows, edges, s, e.layer[size_t(layer)].h,
-                                                radial_of(layer, s), e.radial_slope, e.message,
-                                                e.g_h, chunk > 0, gradient);
+        if (!e.tabulated) radial_product(layer, s, true, e.radial_slope);
+        node_to_edge_backward(layer, chunk);
     }
 
     /* ---- nodes ---- */

@@ -33,6 +33,17 @@ __device__ __forceinline__ float silu_slope(float x) {
     return s * (1.0f + x * (1.0f - s));
 }
 
+/* Sums of three numbers over a warp, in a fixed order: x on lanes 0 to 7, y on 8 to 15, z on 16 to 23. */
+__device__ __forceinline__ float warp_sums(float3 v) {
+    const bool upper = threadIdx.x & 16, odd = threadIdx.x & 8;
+    const float keep_0 = upper ? v.z : v.x, send_0 = upper ? v.x : v.z;
+    const float keep_1 = upper ? 0.0f : v.y, send_1 = upper ? v.y : 0.0f;
+    const float first = keep_0 + __shfl_xor_sync(0xffffffffu, send_0, 16);
+    const float second = keep_1 + __shfl_xor_sync(0xffffffffu, send_1, 16);
+    float sum = (odd ? second : first) + __shfl_xor_sync(0xffffffffu, odd ? first : second, 8);
+    for (int offset = 4; offset; offset >>= 1) sum += __shfl_xor_sync(0xffffffffu, sum, offset);
+    return sum;
+}
 /* Sum over a warp, in a fixed order, on every lane. */
 __device__ __forceinline__ float warp_sum(float v) {
     for (int offset = 16; offset; offset >>= 1) v += __shfl_xor_sync(0xffffffffu, v, offset);

@@ -19,7 +19,7 @@ __global__ void __launch_bounds__(LANES *ROW_THREADS)
     int2 in = edges_into(edges, node, 0, *edges.count);
     for (int e = in.x + t.lane; e < in.y; e += LANES) {
         edge_record r(edges.record + (size_t)e * EDGE_RECORD);
-        radial_piece piece(table, edges.pair[e], edges.vector[e].w, WIDTH);
+        radial_piece piece(table, edges.place[e], WIDTH);
         float factor = SCALE * r.envelope();
         float2 y[9];
 #pragma unroll
@@ -52,7 +52,7 @@ __global__ void __launch_bounds__(LANES *ROW_THREADS)
     int2 in = edges_into(edges, node, 0, *edges.count);
     for (int e = in.x + t.lane; e < in.y; e += LANES) {
         edge_record r(edges.record + (size_t)e * EDGE_RECORD);
-        radial_piece piece(table, edges.pair[e], edges.vector[e].w, WIDTH);
+        radial_piece piece(table, edges.place[e], WIDTH);
         float4 &to = gradient.target[2 * (size_t)e + warp]; /* read early, it is needed late */
         float4 before = (threadIdx.x & 31) == 0 ? to : make_float4(0, 0, 0, 0);
         float2 q[9], y[9];

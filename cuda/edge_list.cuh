@@ -9,6 +9,16 @@
 constexpr int EDGE_RECORD = 36;
 constexpr int RECORD_ENVELOPE = 34;
 
+/* Radial tables: knots at equal steps from distance 0 to the cutoff, for every ordered pair of present
+ * elements. */
+constexpr int RADIAL_KNOTS = 1024;
+
+/* Where an edge's distance lies in radial tables. */
+struct alignas(8) radial_place {
+    int knot; /* pair of (source element, target element) * RADIAL_KNOTS + the last knot before it */
+    float beyond; /* from that knot on, in steps */
+};
+
 struct edge_list {
     int owned, nodes;
     int capacity;         /* edges there is room for */
@@ -16,9 +26,9 @@ struct edge_list {
     const int *first;     /* [nodes + 1] edges into a node, sorted by target; ghosts have none */
     const int *out_first; /* [nodes + 1] */
     const int *out;       /* edges out of a node, ascending */
-    const int *pair;      /* [capacity] slot of (source element, target element) in radial tables */
-    const float4 *vector; /* [capacity] r_source - r_target and its length, A */
-    const float *record;  /* [capacity][EDGE_RECORD] */
+    const radial_place *place; /* [capacity] */
+    const float4 *vector;      /* [capacity] r_source - r_target and its length, A */
+    const float *record;       /* [capacity][EDGE_RECORD] */
 };
 
 /* What the device tells the host after a step. */
@@ -45,7 +55,8 @@ struct candidate_list {
 /* Buffers of the construction, all written by it. */
 struct edge_list_buffers {
     int capacity;
-    int *count, *first, *out_first, *out, *pair;
+    int *count, *first, *out_first, *out;
+    radial_place *place;
     int *out_unsorted, *cursor; /* [capacity], [nodes + 1] */
     float4 *vector;
     float *record;

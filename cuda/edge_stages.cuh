@@ -32,13 +32,25 @@ struct edge_gradient {
     float4 *target, *source; /* [edges][2] */
 };
 
-/* A radial function of all ordered pairs of present elements as cubic Hermite pieces over
- * RADIAL_KNOTS equal steps: [pair][knot][value, slope * step, step to the next
+/* A radial function as cubic Hermite pieces: [pair][knot][value, slope * step, step to the next
  * value][width]. */
-constexpr int RADIAL_KNOTS = 1024, RADIAL_ROWS = 3;
+constexpr int RADIAL_ROWS = 3;
 struct radial_table {
     const float *values;
     float knots_per_length; /* 1/A */
+};
+
+/* What gather and rotation have of a layer's radial functions: those of a chunk's edges, and their slopes
+ * (1/A), [edges][radial_width] ... */
+template <typename S> struct stored_radials {
+    const S *radial, *radial_slope; /* forward: no slopes */
+};
+/* ... or tables as parabolas: [pair][knot][value, mean slope up to the next knot (1/A), change of the
+ * slope][radial_width]. */
+constexpr int PARABOLA_ROWS = 3;
+struct tabulated_radials {
+    const __half *values;
+    float step; /* A */
 };
 
 /* One chunk of the edge list. */
@@ -52,17 +64,17 @@ template <typename S>
 void radial_hidden(cudaStream_t stream, const edge_list &edges, edge_span span, radial_table table,
                    bool slope, S *hidden);
 
-template <typename S>
+/* Radials: one of the two above */
+template <typename S, typename Radials>
 void node_to_edge_wigner_permute_forward(cudaStream_t stream, int rows, const edge_list &edges,
-                                         edge_span span, const float *h, const S *radial,
+                                         edge_span span, const float *h, const Radials &radials,
                                          S *message);
-/* radial_slope: d radial / d distance.  g_h [nodes][9][C]: added when `add`, else overwritten;
- * gradient: all added */
-template <typename S>
+/* g_h [nodes][9][C]: added when `add`, else overwritten; gradient: all added */
+template <typename S, typename Radials>
 void node_to_edge_wigner_permute_backward(cudaStream_t stream, int rows, const edge_list &edges,
-                                          edge_span span, const float *h, const S *radial,
-                                          const S *radial_slope, const S *g_message, float *g_h,
-                                          bool add, edge_gradient gradient);
+                                          edge_span span, const float *h, const Radials &radials,
+                                          const S *g_message, float *g_h, bool add,
+                                          edge_gradient gradient);
 
 /* x_out [owned][9][C] = x_in + sum over edges; bias [3][C] of the m = 0 rows */
 template <typename S>

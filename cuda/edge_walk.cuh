@@ -22,15 +22,17 @@ class edge_walk {
 
     /* Of an edge out of the node, only the number is loaded here: it is needed one edge later. */
     __device__ __forceinline__ visited_edge look_up() const {
-        if (at_ < incoming_) return {in_ + at_, 1};
-        return {at_ < all_ ? out_[at_ - incoming_] : -1, 0};
+        const bool incoming = at_ < incoming_;
+        visited_edge v = {incoming ? in_ + at_ : -1, incoming};
+        if (!incoming && at_ < all_) v.edge = out_[at_];
+        return v;
     }
 
   public:
     /* in: edges; out: places in edges.out */
     __device__ __forceinline__ edge_walk(const edge_list &edges, int2 in, int2 out, int first,
                                          int stride)
-        : out_(edges.out + out.x), in_(in.x), incoming_(max(0, in.y - in.x)),
+        : out_(edges.out + out.x - max(0, in.y - in.x)), in_(in.x), incoming_(max(0, in.y - in.x)),
           all_(incoming_ + max(0, out.y - out.x)), stride_(stride), at_(first), next_(look_up()) {}
 
     __device__ __forceinline__ visited_edge next() {
@@ -47,50 +49,108 @@ __device__ __forceinline__ void copy_16_bytes(void *to, const void *from) {
         "l"(from)
         : "memory");
 }
+/* ... by way of the L1 cache, for what other warps of the multiprocessor may read, too. */
+__device__ __forceinline__ void copy_16_shared_bytes(void *to, const void *from) {
+    asm volatile(
+        "cp.async.ca.shared.global [%0], [%1], 16;" ::"r"((unsigned)__cvta_generic_to_shared(to)),
+        "l"(from)
+        : "memory");
+}
+__device__ __forceinline__ void copy_8_bytes(void *to, const void *from) {
+    asm volatile(
+        "cp.async.ca.shared.global [%0], [%1], 8;" ::"r"((unsigned)__cvta_generic_to_shared(to)),
+        "l"(from)
+        : "memory");
+}
 __device__ __forceinline__ void copies_wait() { asm volatile("cp.async.wait_all;" ::: "memory"); }
 
-/* A warp copies BYTES, which are a multiple of 16. */
+/* An address to which constants are added, as the instructions can, and not part of a sum before it. */
+template <typename T> __device__ __forceinline__ T *fixed(T *address) {
+    asm volatile("" : "+l"(address));
+    return address;
+}
+
+/* A warp copies up to 512 BYTES, a multiple of 16; and to behind them another 16. */
 template <int BYTES> __device__ __forceinline__ void copy_ahead(void *to, const void *from) {
     const int lane = threadIdx.x % 32;
-#pragma unroll
-    for (int word = lane; word < BYTES / 16; word += 32)
-        copy_16_bytes(static_cast<char *>(to) + word * 16,
-                      static_cast<const char *>(from) + word * 16);
+    if (lane < BYTES / 16)
+        copy_16_bytes(static_cast<char *>(to) + lane * 16,
+                      static_cast<const char *>(from) + lane * 16);
 }
-/* ... its channels of ROWS rows that lie `pitch` numbers apart. */
-template <int ROWS, typename S>
+template <int BYTES>
+__device__ __forceinline__ void copy_ahead(void *to, const void *from, const void *last) {
+    const int lane = threadIdx.x % 32;
+    const char *word = static_cast<const char *>(from) + lane * 16;
+    if (lane == BYTES / 16) word = static_cast<const char *>(last);
+    if (lane <= BYTES / 16) copy_16_bytes(static_cast<char *>(to) + lane * 16, word);
+}
+/* ... its channels of ROWS rows that lie `pitch` numbers apart.  SHARED: others may read them, too */
+template <int ROWS, bool SHARED = false, typename S>
 __device__ __forceinline__ void copy_rows_ahead(S *to, const S *from, int pitch) {
     constexpr int WORDS = WARP_CHANNELS * (int)sizeof(S) / 16, IN_WORD = 16 / (int)sizeof(S);
     const int lane = threadIdx.x % 32;
-    from += (lane / WORDS) * pitch + lane % WORDS * IN_WORD;
+    from = fixed(from + (lane / WORDS) * pitch + lane % WORDS * IN_WORD);
+    to += lane * IN_WORD;
 #pragma unroll
     for (int i = 0; i < ROWS * WORDS; i += 32)
-        if (i + 32 <= ROWS * WORDS || lane < ROWS * WORDS - i)
-            copy_16_bytes(to + (i + lane) * IN_WORD, from + i / WORDS * pitch);
+        if (i + 32 <= ROWS * WORDS || lane < ROWS * WORDS - i) {
+            if (SHARED)
+                copy_16_shared_bytes(to + i * IN_WORD, from + i / WORDS * pitch);
+            else
+                copy_16_bytes(to + i * IN_WORD, from + i / WORDS * pitch);
+        }
 }
 
-/* Shared memory of LANES groups of two warps, each with two places for what it reads of an edge. */
+/* Shared memory of a warp: two places for what it reads of an edge. */
+template <typename Inputs> struct warp_ring { Inputs of_edge[2]; };
+/* ... of LANES groups of two warps */
 template <typename Inputs, int LANES> constexpr size_t ring_memory() {
-    return LANES * 2 * 2 * sizeof(Inputs);
+    return LANES * 2 * sizeof(warp_ring<Inputs>);
 }
-template <typename Inputs> __device__ __forceinline__ Inputs *ring_of_warp(char *shared) {
-    return reinterpret_cast<Inputs *>(shared) + 2 * (threadIdx.x / 32);
+template <typename Inputs>
+__device__ __forceinline__ warp_ring<Inputs> &ring_of_warp(char *shared) {
+    return reinterpret_cast<warp_ring<Inputs> *>(shared)[threadIdx.x / 32];
 }
 
 /* Calls use(edge, inputs) for every edge of the walk, and fetch(edge, inputs), which copies ahead, one
- * edge earlier.  ring: two places that are this warp's. */
+ * edge earlier; where that depends on something itself, peek(edge, place) copies this two edges earlier
+ * to the place, one of four, that the others are called with, too. */
+template <typename Inputs, typename Peek, typename Fetch, typename Use>
+__device__ __forceinline__ void walk_edges(edge_walk walk, warp_ring<Inputs> &ring, Peek &&peek,
+                                           Fetch &&fetch, Use &&use) {
+    int turn = 0;
+    visited_edge now = walk.next(), then = walk.next();
+    if (now.edge >= 0) peek(now, 0);
+    if (then.edge >= 0) peek(then, 1);
+    copies_wait();
+    __syncwarp();
+    if (now.edge >= 0) fetch(now, 0, ring.of_edge[0]);
+    while (now.edge >= 0) {
+        const visited_edge after = walk.next();
+        copies_wait();
+        __syncwarp();
+        if (then.edge >= 0) fetch(then, (turn + 1) % 4, ring.of_edge[(turn + 1) % 2]);
+        if (after.edge >= 0) peek(after, (turn + 2) % 4);
+        use(now, turn % 4, ring.of_edge[turn % 2]);
+        now = then;
+        then = after;
+        turn++;
+    }
+}
+/* ... where it depends on nothing. */
 template <typename Inputs, typename Fetch, typename Use>
-__device__ __forceinline__ void walk_edges(edge_walk walk, Inputs *ring, Fetch &&fetch, Use &&use) {
+__device__ __forceinline__ void walk_edges(edge_walk walk, warp_ring<Inputs> &ring, Fetch &&fetch,
+                                           Use &&use) {
     int place = 0;
     visited_edge now = walk.next();
-    if (now.edge >= 0) fetch(now, ring[0]);
+    if (now.edge >= 0) fetch(now, ring.of_edge[0]);
     while (now.edge >= 0) {
         const visited_edge then = walk.next();
         copies_wait();
         __syncwarp();
         place ^= 1;
-        if (then.edge >= 0) fetch(then, ring[place]);
-        use(now, ring[place ^ 1]);
+        if (then.edge >= 0) fetch(then, ring.of_edge[place]);
+        use(now, ring.of_edge[place ^ 1]);
         now = then;
     }
 }

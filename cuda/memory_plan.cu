@@ -15,13 +15,15 @@ template <typename S> struct sizes {
 
     explicit sizes(const cuda_engine<S> &e) {
         const size_t L = size_t(e.a->layers), feature = NODE_WIDTH * sizeof(float);
-        const size_t radial = size_t(radial_width(e.rows)), message = size_t(message_width(e.rows));
+        const size_t message = size_t(message_width(e.rows));
+        const size_t radial = e.tabulated ? 0 : size_t(radial_width(e.rows));
+        const size_t hidden = e.tabulated ? 0 : HIDDEN_WIDTH;
         const size_t conv_1 = size_t(conv_1_width(e.rows)), conv_2 = size_t(conv_2_width(e.rows));
         const size_t gated = size_t(gated_width(e.rows));
         node = (3 * L + 3) * feature + 256;
-        edge = sizeof(float4) * 6 + EDGE_RECORD * sizeof(float) + 3 * sizeof(int);
-        chunk_edge =
-            (HIDDEN_WIDTH + 2 * radial + message + conv_1 + gated + 2 * conv_2) * sizeof(S);
+        edge = sizeof(float4) * 6 + EDGE_RECORD * sizeof(float) + sizeof(radial_place) +
+               2 * sizeof(int);
+        chunk_edge = (hidden + 2 * radial + message + conv_1 + gated + 2 * conv_2) * sizeof(S);
         kept_edge = (gated + conv_2) * sizeof(S);
         kept_radial_edge = radial * sizeof(S);
     }
@@ -44,7 +46,7 @@ template <typename S> size_t least_bytes(const cuda_engine<S> &e, int64_t edges)
 }
 
 template <typename S> bool fits(const cuda_engine<S> &e, int64_t edges) {
-    return edges <= MOST_EDGES && least_bytes(e, edges) <= e.memory;
+    return edges <= MOST_EDGES && least_bytes(e, edges) <= e.room();
 }
 
 /* Edges come and go between steps: some room, where there is any, spares most repetitions. */
@@ -61,12 +63,12 @@ umas_status check_fit(const cuda_engine<S> &e, int64_t edges, umas_error *error)
         return umas_fail(error, UMAS_ERROR_MEMORY, "%lld edges are too many for one GPU; use more",
                          (long long)edges);
     const size_t need = least_bytes(e, edges), smallest = SMALLEST_CHUNK * sizes<S>(e).chunk_edge;
-    const double room = e.memory > smallest ? double(e.memory - smallest) : 0;
+    const double room = e.room() > smallest ? double(e.room() - smallest) : 0;
     const double largest = 0.99 * double(e.plan.owned) * room / double(need - smallest);
     return umas_fail(error, UMAS_ERROR_MEMORY,
                      "%d atoms need %.1f GiB of GPU memory and may take %.1f; about %lld fit: use "
                      "more GPUs or a larger memory fraction",
-                     e.plan.owned, gib(need), gib(e.memory), (long long)largest);
+                     e.plan.owned, gib(need), gib(e.room()), (long long)largest);
 }
 
 /* How many of at most `most` layers fit into `*room`, which they leave that much smaller. */
@@ -82,13 +84,14 @@ template <typename S> void choose(cuda_engine<S> &e) {
     step_plan &p = e.plan;
     p.chunk = p.kept_layers = p.kept_radials = 0;
     if (p.edges == 0) return;
-    size_t room = e.memory - size.of_list(p);
+    size_t room = e.room() - size.of_list(p);
     p.chunk = std::min(p.edges, LARGEST_CHUNK);
     while (size.of_chunk(p) > room && p.chunk > SMALLEST_CHUNK) p.chunk /= 2;
     room -= std::min(room, size.of_chunk(p));
     const size_t edges = size_t(p.edges);
     p.kept_layers = layers_that_fit(e.a->layers, edges * size.kept_edge, &room);
-    p.kept_radials = layers_that_fit(p.kept_layers, edges * size.kept_radial_edge, &room);
+    if (!e.tabulated)
+        p.kept_radials = layers_that_fit(p.kept_layers, edges * size.kept_radial_edge, &room);
 }
 
 template <typename S> bool reserve_nodes(cuda_engine<S> &e) {
@@ -110,16 +113,17 @@ template <typename S> bool reserve_nodes(cuda_engine<S> &e) {
 
 template <typename S> bool reserve_edge_list(cuda_engine<S> &e) {
     size_t n = size_t(e.plan.edges) + 1;
-    return e.count.reserve(1) && e.out.reserve(n) && e.pair.reserve(n) && e.unsorted.reserve(n) &&
+    return e.count.reserve(1) && e.out.reserve(n) && e.place.reserve(n) && e.unsorted.reserve(n) &&
            e.vector.reserve(n) && e.record.reserve(n * EDGE_RECORD) && e.g_target.reserve(2 * n) &&
            e.g_source.reserve(2 * n) && e.edge_vector.reserve(n);
 }
 
 template <typename S> bool reserve_chunk(cuda_engine<S> &e) {
     size_t n = size_t(e.plan.chunk) + 1;
-    return e.hidden.reserve(n * HIDDEN_WIDTH) && e.radial.reserve(n * radial_width(e.rows)) &&
-           e.radial_slope.reserve(n * radial_width(e.rows)) &&
-           e.message.reserve(n * message_width(e.rows)) &&
+    const bool radials = e.tabulated || (e.hidden.reserve(n * HIDDEN_WIDTH) &&
+                                         e.radial.reserve(n * radial_width(e.rows)) &&
+                                         e.radial_slope.reserve(n * radial_width(e.rows)));
+    return radials && e.message.reserve(n * message_width(e.rows)) &&
            e.conv_1.reserve(n * conv_1_width(e.rows)) &&
            e.conv_2.reserve(n * conv_2_width(e.rows)) && e.gated.reserve(n * gated_width(e.rows)) &&
            e.g_conv_2.reserve(n * conv_2_width(e.rows));
@@ -138,16 +142,22 @@ template <typename S> bool reserve_kept(cuda_engine<S> &e) {
     return ok;
 }
 
-template <typename S> void release_edges(cuda_engine<S> &e) {
-    for (auto *b : {&e.hidden, &e.radial, &e.radial_slope, &e.message, &e.conv_1, &e.gated,
-                    &e.conv_2, &e.g_conv_2})
-        b->release();
-    e.kept.clear();
-    e.plan.edges = e.plan.chunk = e.plan.kept_layers = e.plan.kept_radials = 0;
+template <typename S> void clear(const cuda_engine<S> &e, const device_buffer<S> &array) {
+    if (array.capacity() > 0) cudaMemsetAsync(array, 0, array.capacity() * sizeof(S), e.stream);
+}
+
+/* cuBLAS multiplies all rows that a chunk has room for: what stands behind the last edge comes to
+ * nothing, but may not be memory that nobody has written. */
+template <typename S> void clear_operands(const cuda_engine<S> &e) {
+    for (const auto *b : {&e.hidden, &e.message, &e.conv_1, &e.gated, &e.g_conv_2}) clear(e, *b);
+    for (const auto &kept : e.kept) clear(e, kept.gated);
 }
 
 template <typename S> bool reserve_all(cuda_engine<S> &e) {
-    return reserve_nodes(e) && reserve_edge_list(e) && reserve_chunk(e) && reserve_kept(e);
+    if (!reserve_nodes(e) || !reserve_edge_list(e) || !reserve_chunk(e) || !reserve_kept(e))
+        return false;
+    if (!e.tiled) clear_operands(e);
+    return true;
 }
 
 } // namespace
@@ -172,12 +182,20 @@ umas_status reserve_input(cuda_engine<S> &e, const umas_atoms *atoms, umas_error
                      atoms->owned);
 }
 
+template <typename S> void release_edges(cuda_engine<S> &e) {
+    for (auto *b : {&e.hidden, &e.radial, &e.radial_slope, &e.message, &e.conv_1, &e.gated,
+                    &e.conv_2, &e.g_conv_2})
+        b->release();
+    e.kept.clear();
+    e.plan.edges = e.plan.chunk = e.plan.kept_layers = e.plan.kept_radials = 0;
+}
+
 template <typename S> umas_status plan_memory(cuda_engine<S> &e, int64_t edges, umas_error *error) {
     const sizes<S> size(e);
     const umas_status status = check_fit(e, edges, error);
     if (status != UMAS_OK) return status;
     e.drop_graph();
-    if (edges > e.plan.edges || size.of_all(e.plan) > e.memory) {
+    if (edges > e.plan.edges || size.of_all(e.plan) > e.room()) {
         release_edges(e);
         e.plan.edges = capacity_for(e, edges);
         choose(e);
@@ -190,6 +208,8 @@ template <typename S> umas_status plan_memory(cuda_engine<S> &e, int64_t edges, 
                      e.plan.owned, e.plan.edges, e.plan.chunk);
 }
 
+template void release_edges<__half>(cuda_engine<__half> &);
+template void release_edges<float>(cuda_engine<float> &);
 template umas_status reserve_input<__half>(cuda_engine<__half> &, const umas_atoms *, umas_error *);
 template umas_status reserve_input<float>(cuda_engine<float> &, const umas_atoms *, umas_error *);
 template umas_status plan_memory<__half>(cuda_engine<__half> &, int64_t, umas_error *);

@@ -20,14 +20,6 @@ template <typename S, int ROWS> struct alignas(16) backward_inputs {
     float4 gradient;
 };
 
-/* A warp copies the same of an edge for both. */
-template <int ROWS, typename S, typename Inputs>
-__device__ __forceinline__ void fetch_message(const edge_list &edges, int edge, const S *message,
-                                              Inputs &to) {
-    copy_rows_ahead<ROWS>(to.message, message, CHANNELS);
-    copy_ahead<sizeof to.record>(to.record, edges.record + (size_t)edge * EDGE_RECORD);
-}
-
 /* A message's rows in l-major order, the bias added to the m = 0 rows; rows it lacks are 0. */
 template <typename S, int ROWS>
 __device__ __forceinline__ void load_message(const S *message, const float2 (&bias)[3],
@@ -49,7 +41,7 @@ __device__ __forceinline__ void load_bias(const float *__restrict__ from, int ch
 }
 
 template <typename S, int ROWS, int LANES>
-__global__ void __launch_bounds__(LANES *ROW_THREADS)
+__global__ void __launch_bounds__(LANES *ROW_THREADS, 16 / LANES)
     forward(edge_list edges, edge_span span, const float *__restrict__ bias_from,
             const S *__restrict__ message, const float *x_in, float *x_out) {
     extern __shared__ __align__(16) char shared[];
@@ -66,7 +58,8 @@ __global__ void __launch_bounds__(LANES *ROW_THREADS)
         edge_walk(edges, in, make_int2(0, 0), t.lane, LANES), ring_of_warp<inputs>(shared),
         [&](visited_edge v, inputs &to) {
             const size_t at = (size_t)(v.edge - span.begin) * conv_2_width(ROWS);
-            fetch_message<ROWS>(edges, v.edge, message + at + t.warp_channel(), to);
+            copy_rows_ahead<ROWS>(to.message, message + at + t.warp_channel(), CHANNELS);
+            copy_ahead<sizeof to.record>(to.record, edges.record + (size_t)v.edge * EDGE_RECORD);
         },
         [&](visited_edge, const inputs &from) {
             float2 y[9];
@@ -112,8 +105,9 @@ __global__ void __launch_bounds__(LANES *ROW_THREADS)
         ring_of_warp<inputs>(shared),
         [&](visited_edge v, inputs &to) {
             const size_t at = (size_t)(v.edge - span.begin) * conv_2_width(ROWS);
-            fetch_message<ROWS>(edges, v.edge, message + at + t.warp_channel(), to);
-            copy_ahead<sizeof to.gradient>(&to.gradient, sum_of(v.edge));
+            copy_rows_ahead<ROWS>(to.message, message + at + t.warp_channel(), CHANNELS);
+            copy_ahead<sizeof to.record>(to.record, edges.record + (size_t)v.edge * EDGE_RECORD,
+                                         sum_of(v.edge));
         },
         [&](visited_edge v, const inputs &from) {
             edge_record r(from.record);
@@ -128,14 +122,10 @@ __global__ void __launch_bounds__(LANES *ROW_THREADS)
                 by_factor += dot(row, y[l_major_of_row(k)]);
                 store_pair(to + k * CHANNELS, make_float2(factor * row.x, factor * row.y));
             }
-            float2 turn = torque(y, q);
-            by_factor = warp_sum(by_factor);
-            turn = make_float2(warp_sum(turn.x), warp_sum(turn.y));
-            float4 before = from.gradient;
-            if (threadIdx.x % 32 == 0)
-                *sum_of(v.edge) =
-                    make_float4(before.x + factor * turn.x, before.y + factor * turn.y,
-                                before.z + r.envelope_slope() * by_factor, 0);
+            const float2 turn = torque(y, q);
+            add_to_gradient(
+                sum_of(v.edge), from.gradient,
+                make_float3(factor * turn.x, factor * turn.y, r.envelope_slope() * by_factor));
         });
 }
 

@@ -13,13 +13,11 @@ struct radial_piece {
     int width;
     float value_weight[3], slope_weight[3]; /* of slope, difference, next slope */
 
-    __device__ __forceinline__ radial_piece(const radial_table &table, int pair, float distance,
+    __device__ __forceinline__ radial_piece(const radial_table &table, const radial_place &place,
                                             int row_width)
         : width(row_width) {
-        float at = distance * table.knots_per_length;
-        int i = min((int)at, RADIAL_KNOTS - 2);
-        float u = at - (float)i, v = 1 - u, per = table.knots_per_length;
-        knot = table.values + ((size_t)pair * RADIAL_KNOTS + i) * RADIAL_ROWS * width;
+        float u = place.beyond, v = 1 - u, per = table.knots_per_length;
+        knot = table.values + (size_t)place.knot * RADIAL_ROWS * width;
         value_weight[0] = u * v * v;
         value_weight[1] = u * u * (3 - 2 * u);
         value_weight[2] = -u * u * v;
@@ -63,5 +61,8 @@ struct radial_mlp {
  * Computed in double. */
 void radial_table_fill(cudaStream_t stream, const radial_mlp &mlp, const int *elements, int present,
                        bool with_output, float *values);
+/* The MLP's outputs as parabolas (tabulated_radials). */
+void radial_parabolas_fill(cudaStream_t stream, const radial_mlp &mlp, const int *elements,
+                           int present, __half *values);
 
 #endif

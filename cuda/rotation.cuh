@@ -85,6 +85,15 @@ __device__ __forceinline__ float2 torque(const float2 (&g)[9], const float2 (&y)
     return turn;
 }
 
+/* A warp's sum of its lanes' g is added to what was in an edge's gradient before. */
+__device__ __forceinline__ void add_to_gradient(float4 *gradient, const float4 &before, float3 g) {
+    const float sum = warp_sums(g);
+    const int component = (int)threadIdx.x % 32 / 8;
+    if (threadIdx.x % 8 == 0 && component < 3)
+        reinterpret_cast<float *>(gradient)[component] =
+            reinterpret_cast<const float *>(&before)[component] + sum;
+}
+
 /* A block of LANES * ROW_THREADS threads: this thread's first channel, its lane, and the sum of
  * `value` over lanes (in their order) on lane 0. */
 struct row_thread {

@@ -24,12 +24,14 @@ template <typename S> struct stage_costs {
     }
     stage_cost clear_gradients() const { return {edges * GRADIENT, 0}; }
     stage_cost radial_hidden(edge_span s) const { return pass(s, CHANNELS, VECTOR, 0); }
-    stage_cost node_to_edge_forward(edge_span s) const {
-        return pass(s, radial_width(rows) + message_width(rows), RECORD, 1);
+    /* tabulated: radial functions come of tables that all blocks share */
+    stage_cost node_to_edge_forward(edge_span s, bool tabulated) const {
+        return pass(s, message_width(rows) + (tabulated ? 0 : radial_width(rows)), RECORD, 1);
     }
     /* both ends' gradients are added to: read and written */
-    stage_cost node_to_edge_backward(edge_span s) const {
-        return pass(s, 2 * radial_width(rows) + message_width(rows), RECORD + 2 * GRADIENT, 2);
+    stage_cost node_to_edge_backward(edge_span s, bool tabulated) const {
+        return pass(s, message_width(rows) + (tabulated ? 0 : 2 * radial_width(rows)),
+                    RECORD + 2 * GRADIENT, 2);
     }
     stage_cost edge_to_node_forward(edge_span s) const {
         return pass(s, conv_2_width(rows), RECORD, 2);

@@ -58,9 +58,24 @@ __device__ dual second_hidden(const radial_mlp &m, int source, int target, doubl
     return norm_silu(x, m.norm_1_w[c], m.norm_1_b[c], shared);
 }
 
+/* Numbers of the cell between two knots, `width` apart: a Hermite piece, or a parabola. */
+__device__ void put_cell(const dual &here, const dual &next, double step, size_t width, float *to) {
+    to[0] = (float)here.value;
+    to[width] = (float)(here.slope * step);
+    to[2 * width] = (float)(next.value - here.value);
+}
+__device__ void put_cell(const dual &here, const dual &next, double step, size_t width,
+                         __half *to) {
+    to[0] = __double2half(here.value);
+    to[width] = __double2half((next.value - here.value) / step);
+    to[2 * width] = __double2half(next.slope - here.slope);
+}
+constexpr int CELL_ROWS = 3;
+static_assert(CELL_ROWS == RADIAL_ROWS && CELL_ROWS == PARABOLA_ROWS, "as put_cell has it");
+
 /* A block a knot of a pair, a thread a hidden channel. */
-__global__ void fill(radial_mlp m, const int *elements, int present, bool with_output,
-                     float *values) {
+template <typename T>
+__global__ void fill(radial_mlp m, const int *elements, int present, bool with_output, T *values) {
     __shared__ double shared[4];
     __shared__ dual hidden[CHANNELS], ends[2][CHANNELS];
     int knot = blockIdx.x % RADIAL_KNOTS, pair = blockIdx.x / RADIAL_KNOTS, c = threadIdx.x;
@@ -70,14 +85,12 @@ __global__ void fill(radial_mlp m, const int *elements, int present, bool with_o
         ends[end][c] = second_hidden(m, source, target, (knot + end) * step, hidden, shared);
     __syncthreads();
     int width = with_output ? m.outputs : CHANNELS;
-    float *to = values + (size_t)blockIdx.x * RADIAL_ROWS * width;
+    T *to = values + (size_t)blockIdx.x * CELL_ROWS * width;
     for (int i = c; i < width; i += CHANNELS) {
         const float *w = m.linear_2_w + (size_t)i * CHANNELS;
         dual y = with_output ? product(w, ends[0], m.linear_2_b[i]) : ends[0][i];
         dual next = with_output ? product(w, ends[1], m.linear_2_b[i]) : ends[1][i];
-        to[i] = (float)y.value;
-        to[width + i] = (float)(y.slope * step);
-        to[2 * width + i] = (float)(next.value - y.value);
+        put_cell(y, next, step, (size_t)width, to + i);
     }
 }
 
@@ -87,7 +100,7 @@ __global__ void read_table(edge_list edges, edge_span span, radial_table table,
     int row = blockIdx.x * WARPS + threadIdx.x / 32, lane = threadIdx.x & 31;
     int e = span.begin + row;
     if (e >= min(span.begin + span.size, *edges.count)) return;
-    radial_piece piece(table, edges.pair[e], edges.vector[e].w, CHANNELS);
+    radial_piece piece(table, edges.place[e], CHANNELS);
     S *to = hidden + (size_t)row * HIDDEN_WIDTH;
     for (int c = 2 * lane; c < CHANNELS; c += 64)
         store_pair(to + c, SLOPE ? piece.slope(c) : piece.value(c));
@@ -104,6 +117,12 @@ void radial_table_fill(cudaStream_t stream, const radial_mlp &mlp, const int *el
     unsigned blocks = (unsigned)(present * present * RADIAL_KNOTS);
     if (blocks > 0)
         fill<<<blocks, CHANNELS, 0, stream>>>(mlp, elements, present, with_output, values);
+}
+
+void radial_parabolas_fill(cudaStream_t stream, const radial_mlp &mlp, const int *elements,
+                           int present, __half *values) {
+    unsigned blocks = (unsigned)(present * present * RADIAL_KNOTS);
+    if (blocks > 0) fill<<<blocks, CHANNELS, 0, stream>>>(mlp, elements, present, true, values);
 }
 
 template <typename S>

@@ -114,13 +114,22 @@ static inline floats edge_records(const umas_edges &edges, const doubles &wigner
     return record;
 }
 
-static inline ints pairs_of(const umas_edges &edges, const scattered_atoms &a) {
+/* Where every edge's distance lies in radial tables; NaN behind the last. */
+static inline std::vector<radial_place> places_of(const umas_edges &edges,
+                                                  const scattered_atoms &a) {
     const ints slot = element_slots();
-    ints pair;
-    for (int64_t e = 0; e < edges.count; e++)
-        pair.push_back(slot[(size_t)a.element[(size_t)edges.source[e]]] * PRESENT +
-                       slot[(size_t)a.element[(size_t)edges.target[e]]]);
-    return pair;
+    std::vector<radial_place> place;
+    for (int64_t e = 0; e < edges.count; e++) {
+        const double *v = edges.vector[e];
+        const double length = sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2]);
+        const double at = length / CUTOFF * (RADIAL_KNOTS - 1);
+        const int pair = slot[(size_t)a.element[(size_t)edges.source[e]]] * PRESENT +
+                         slot[(size_t)a.element[(size_t)edges.target[e]]];
+        const int knot = std::min((int)at, RADIAL_KNOTS - 2);
+        place.push_back({pair * RADIAL_KNOTS + knot, (float)(at - knot)});
+    }
+    place.resize(place.size() + SPARE_EDGES, {-1, std::numeric_limits<float>::quiet_NaN()});
+    return place;
 }
 
 static inline ints narrow(const int64_t *from, size_t n) { return ints(from, from + n); }
@@ -146,19 +155,20 @@ static inline ints first_of_nodes(const umas_edges &edges, const umas_atoms &ato
 struct device_edges {
     const umas_atoms &atoms;
     int capacity;
-    device_array<int> count, first, out_first, out, pair;
+    device_array<int> count, first, out_first, out;
+    device_array<radial_place> place;
     device_array<float> vector, record;
 
     device_edges(const scattered_atoms &a, const umas_edges &edges, const floats &records)
         : atoms(a.atoms), capacity((int)edges.count + SPARE_EDGES), count({(int)edges.count}),
           first(first_of_nodes(edges, a.atoms)),
           out_first(narrow(edges.out_first, (size_t)a.atoms.nodes + 1)),
-          out(narrow(edges.out, (size_t)edges.count)), pair(pairs_of(edges, a)),
+          out(narrow(edges.out, (size_t)edges.count)), place(places_of(edges, a)),
           vector(edge_vectors(edges)), record(records) {}
     edge_list list() const {
         return {atoms.owned, atoms.nodes, capacity,
                 count,       first,       out_first,
-                out,         pair,        reinterpret_cast<const float4 *>((float *)vector),
+                out,         place,       reinterpret_cast<const float4 *>((float *)vector),
                 record};
     }
 };

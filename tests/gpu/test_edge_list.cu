@@ -15,7 +15,8 @@ struct list_on_device {
     device_array<double> position;
     device_array<int> element, node, neighbour, slot;
     device_array<long long> candidate_first;
-    device_array<int> count, first, out_first, out, pair, unsorted, cursor;
+    device_array<int> count, first, out_first, out, unsorted, cursor;
+    device_array<radial_place> place;
     device_array<float> vector, record;
     device_array<char> scan;
     device_array<step_report> report;
@@ -31,15 +32,15 @@ struct list_on_device {
           slot(element_slots()),
           candidate_first(std::vector<long long>(a.first.begin(), a.first.end())),
           count(int_poison(1)), first(int_poison(rows)), out_first(int_poison(rows)),
-          out(int_poison(n)), pair(int_poison(n)), unsorted(int_poison(n)),
-          cursor(int_poison(rows)), vector(poison<float>(4 * n)),
+          out(int_poison(n)), unsorted(int_poison(n)), cursor(int_poison(rows)),
+          place(std::vector<radial_place>(n, {-77, -77})), vector(poison<float>(4 * n)),
           record(poison<float>(EDGE_RECORD * n)),
           scan(std::vector<char>(edge_list_scan_bytes(a.atoms.nodes))),
           report(std::vector<step_report>(1)) {
         candidates = {a.atoms.owned,   a.atoms.nodes, position, element, node,
                       candidate_first, neighbour,     slot,     PRESENT, CUTOFF};
         buffers = {(int)n,    count,  first,
-                   out_first, out,    pair,
+                   out_first, out,    place,
                    unsorted,  cursor, reinterpret_cast<float4 *>((float *)vector),
                    record,    scan,   edge_list_scan_bytes(a.atoms.nodes)};
     }
@@ -47,13 +48,14 @@ struct list_on_device {
 
 /* The list read back, and the report. */
 struct built_list {
-    ints count, first, out_first, out, pair;
+    ints count, first, out_first, out;
+    std::vector<radial_place> place;
     floats vector, record;
     step_report report;
 
     bool operator==(const built_list &o) const {
         return count == o.count && first == o.first && out_first == o.out_first && out == o.out &&
-               pair == o.pair &&
+               memcmp(place.data(), o.place.data(), place.size() * sizeof place[0]) == 0 &&
                memcmp(vector.data(), o.vector.data(), vector.size() * sizeof(float)) == 0 &&
                memcmp(record.data(), o.record.data(), record.size() * sizeof(float)) == 0 &&
                report.edges == o.report.edges && report.overlap[0] == o.report.overlap[0] &&
@@ -67,7 +69,7 @@ static built_list build_once(const scattered_atoms &a, int capacity) {
     MUST(cudaGetLastError());
     MUST(cudaDeviceSynchronize());
     return {d.count.read(), d.first.read(),  d.out_first.read(), d.out.read(),
-            d.pair.read(),  d.vector.read(), d.record.read(),    d.report.read()[0]};
+            d.place.read(), d.vector.read(), d.record.read(),    d.report.read()[0]};
 }
 
 /* Twice, with the same bits. */
@@ -108,6 +110,18 @@ static void check_geometry(const built_list &got, const umas_edges &want) {
                 (long)(n * EDGE_RECORD), TOLERANCE_STAGE, 0);
 }
 
+static void check_places(const std::vector<radial_place> &got,
+                         const std::vector<radial_place> &want, size_t edges) {
+    doubles steps, wanted;
+    for (size_t e = 0; e < edges; e++) {
+        CHECK(got[e].knot >= 0 && got[e].beyond >= 0 && got[e].beyond <= 1);
+        steps.push_back((double)got[e].knot + got[e].beyond);
+        wanted.push_back((double)want[e].knot + want[e].beyond);
+    }
+    for (size_t e = edges; e < got.size(); e++) CHECK(got[e].knot == -77);
+    check_close("places in radial tables", steps.data(), wanted.data(), (long)edges, 1e-6, 0);
+}
+
 static void test_build(const atom_counts &counts, int spare) {
     scattered_atoms a(counts);
     host_edges host(a);
@@ -120,7 +134,7 @@ static void test_build(const atom_counts &counts, int spare) {
     CHECK(got.first == first_of_nodes(want, a.atoms));
     CHECK(got.out_first == narrow(want.out_first, (size_t)a.atoms.nodes + 1));
     CHECK(starts_with(got.out, narrow(want.out, n)));
-    CHECK(starts_with(got.pair, pairs_of(want, a)));
+    check_places(got.place, places_of(want, a), n);
     check_geometry(got, want);
 }
 

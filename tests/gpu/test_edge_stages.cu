@@ -40,22 +40,86 @@ static floats earlier_gradient(const edge_case &c, unsigned seed) {
 
 /* ---- gather and rotate -------------------------------------------------------------------- */
 
-template <typename S> void test_node_to_edge_forward(const edge_case &c, int chunks) {
-    const int rows = c.rows, width = message_width(rows), radials = radial_width(rows);
+/* Radial functions and slopes of every edge, random, each stored for itself. */
+template <typename S> class radials_of_edges {
+    stored<S> radial, radial_slope;
+    device_array<S> radial_, radial_slope_;
+    const size_t width;
+
+  public:
+    explicit radials_of_edges(const edge_case &c)
+        : radial(store<S>(random_floats(c.room_of(radial_width(c.rows)), 0, 1, 2))),
+          radial_slope(store<S>(random_floats(c.room_of(radial_width(c.rows)), 0, 1, 3))),
+          radial_(radial), radial_slope_(radial_slope), width((size_t)radial_width(c.rows)) {}
+    doubles value() const { return load<S>(radial); }
+    doubles slope() const { return load<S>(radial_slope); }
+    stored_radials<S> on_device(edge_span s) const {
+        return {radial_ + (size_t)s.begin * width, radial_slope_ + (size_t)s.begin * width};
+    }
+};
+
+/* ... or all in random tables, of which the edges have their parabolas. */
+class radials_in_tables {
+    static constexpr double STEP = CUTOFF / (RADIAL_KNOTS - 1);
+    const edge_case &c;
+    const size_t width;
+    stored<__half> table;
+    device_array<__half> table_;
+
+  public:
+    explicit radials_in_tables(const edge_case &edges)
+        : c(edges), width((size_t)radial_width(c.rows)), table(make(edges)), table_(table) {}
+    doubles value() const {
+        return evaluate([](double u, const double(&cell)[3]) {
+            return cell[0] + u * STEP * (cell[1] + 0.5 * (u - 1) * cell[2]);
+        });
+    }
+    doubles slope() const {
+        return evaluate(
+            [](double u, const double(&cell)[3]) { return cell[1] + (u - 0.5) * cell[2]; });
+    }
+    tabulated_radials on_device(edge_span) const { return {table_, (float)STEP}; }
+
+  private:
+    static stored<__half> make(const edge_case &c) {
+        const size_t cell = PARABOLA_ROWS * (size_t)radial_width(c.rows);
+        /* the cells that edges lie in; the others must not matter */
+        stored<__half> t(PRESENT * PRESENT * RADIAL_KNOTS * cell,
+                         __half(std::numeric_limits<float>::quiet_NaN()));
+        const floats numbers = random_floats(64 * cell, 0, 1, 2);
+        for (const radial_place &p : places_of(c.host.edges, c.atoms))
+            for (size_t i = 0; p.knot >= 0 && i < cell; i++)
+                t[(size_t)p.knot * cell + i] = __half(numbers[(size_t)p.knot % 64 * cell + i]);
+        return t;
+    }
+    template <typename Parabola> doubles evaluate(Parabola parabola) const {
+        doubles all;
+        for (const radial_place &p : places_of(c.host.edges, c.atoms))
+            for (size_t i = 0; p.knot >= 0 && i < width; i++) {
+                double cell[PARABOLA_ROWS];
+                for (size_t k = 0; k < PARABOLA_ROWS; k++)
+                    cell[k] =
+                        (double)(float)table[((size_t)p.knot * PARABOLA_ROWS + k) * width + i];
+                all.push_back(parabola(p.beyond, cell));
+            }
+        return all;
+    }
+};
+
+template <typename S, typename Radials>
+void test_node_to_edge_forward(const edge_case &c, const Radials &radials, int chunks) {
+    const int rows = c.rows, width = message_width(rows);
     floats h = random_floats(c.nodes * NODE_WIDTH, 0, 1, 1);
-    stored<S> radial = store<S>(random_floats(c.room_of(radials), 0, 1, 2));
     doubles want(c.of(width));
     umas_node_to_edge_wigner_permute_forward_f64(&c.chunk, rows, CHANNELS, widen(h).data(),
-                                                 load<S>(radial).data(), want.data());
+                                                 radials.value().data(), want.data());
     device_array<float> h_(h);
-    device_array<S> radial_(radial);
     check_stored("node_to_edge_wigner_permute_forward",
                  output_of(stored_poison<S>(c.room_of(width)),
                            [&](S *message) {
                                in_chunks(c.room, chunks, [&](edge_span s) {
-                                   node_to_edge_wigner_permute_forward<S>(
-                                       0, rows, c.device.list(), s, h_,
-                                       radial_ + (size_t)s.begin * (size_t)radials,
+                                   node_to_edge_wigner_permute_forward(
+                                       0, rows, c.device.list(), s, h_, radials.on_device(s),
                                        message + (size_t)s.begin * (size_t)width);
                                });
                            }),
@@ -66,17 +130,14 @@ template <typename S> struct node_to_edge_gradients {
     doubles g_h;
     std::vector<umas_edge_gradient> gradient;
 
-    node_to_edge_gradients(const edge_case &c, const floats &h, const stored<S> &radial,
-                           const stored<S> &radial_slope, const stored<S> &g_message,
-                           const doubles &before)
+    node_to_edge_gradients(const edge_case &c, const floats &h, const doubles &radial,
+                           const doubles &slope, const stored<S> &g_message, const doubles &before)
         : g_h(c.nodes * NODE_WIDTH, 0.0), gradient(gradients(before)) {
         const size_t width = (size_t)radial_width(c.rows);
-        doubles slope = load<S>(radial_slope), g_radial(c.edges * width);
-        doubles g_source(c.edges * NODE_WIDTH);
-        umas_node_to_edge_wigner_permute_backward_f64(&c.chunk, c.rows, CHANNELS, widen(h).data(),
-                                                      load<S>(radial).data(),
-                                                      load<S>(g_message).data(), g_radial.data(),
-                                                      g_source.data(), g_h.data(), gradient.data());
+        doubles g_radial(c.edges * width), g_source(c.edges * NODE_WIDTH);
+        umas_node_to_edge_wigner_permute_backward_f64(
+            &c.chunk, c.rows, CHANNELS, widen(h).data(), radial.data(), load<S>(g_message).data(),
+            g_radial.data(), g_source.data(), g_h.data(), gradient.data());
         for (size_t i = 0; i < g_source.size(); i++)
             g_h[(size_t)c.chunk.source[i / NODE_WIDTH] * NODE_WIDTH + i % NODE_WIDTH] +=
                 g_source[i];
@@ -85,24 +146,23 @@ template <typename S> struct node_to_edge_gradients {
     }
 };
 
-template <typename S> void test_node_to_edge_backward(const edge_case &c, int chunks) {
-    const int rows = c.rows, width = message_width(rows), radials = radial_width(rows);
+template <typename S, typename Radials>
+void test_node_to_edge_backward(const edge_case &c, const Radials &radials, int chunks) {
+    const int rows = c.rows, width = message_width(rows);
     floats h = random_floats(c.nodes * NODE_WIDTH, 0, 1, 1);
-    stored<S> radial = store<S>(random_floats(c.room_of(radials), 0, 1, 2));
-    stored<S> slope = store<S>(random_floats(c.room_of(radials), 0, 1, 3));
     stored<S> g_message = store<S>(random_floats(c.room_of(width), 0, 1, 4));
     floats target = earlier_gradient(c, 5), source = earlier_gradient(c, 6);
-    node_to_edge_gradients<S> want(c, h, radial, slope, g_message, totals(target, source, c.edges));
+    node_to_edge_gradients<S> want(c, h, radials.value(), radials.slope(), g_message,
+                                   totals(target, source, c.edges));
 
     device_array<float> h_(h);
-    device_array<S> radial_(radial), slope_(slope), g_message_(g_message);
+    device_array<S> g_message_(g_message);
     auto stage = [&](float *g_h, float *to_target, float *to_source) {
         in_chunks(c.room, chunks, [&](edge_span s) {
-            const size_t at = (size_t)s.begin * (size_t)radials;
-            node_to_edge_wigner_permute_backward<S>(
-                0, rows, c.device.list(), s, h_, radial_ + at, slope_ + at,
-                g_message_ + (size_t)s.begin * (size_t)width, g_h, s.begin > 0,
-                {slots(to_target), slots(to_source)});
+            const S *gradients = g_message_ + (size_t)s.begin * (size_t)width;
+            node_to_edge_wigner_permute_backward(0, rows, c.device.list(), s, h_,
+                                                 radials.on_device(s), gradients, g_h, s.begin > 0,
+                                                 {slots(to_target), slots(to_source)});
         });
     };
     const floats no_g_h = poison<float>(c.nodes * NODE_WIDTH);
@@ -250,10 +310,17 @@ template <typename S> void test_gate(const edge_case &c, int chunks, double spre
                  g_want);
 }
 
-template <typename S> void test_stages(const edge_case &c) {
+template <typename S, typename Radials>
+void test_node_to_edge(const edge_case &c, const Radials &radials) {
     for (int chunks : {1, 3}) {
-        test_node_to_edge_forward<S>(c, chunks);
-        test_node_to_edge_backward<S>(c, chunks);
+        test_node_to_edge_forward<S>(c, radials, chunks);
+        test_node_to_edge_backward<S>(c, radials, chunks);
+    }
+}
+
+template <typename S> void test_stages(const edge_case &c) {
+    test_node_to_edge<S>(c, radials_of_edges<S>(c));
+    for (int chunks : {1, 3}) {
         test_edge_to_node_forward<S>(c, chunks);
         test_edge_to_node_backward<S>(c, chunks);
         test_gate<S>(c, chunks, 1);
@@ -272,6 +339,7 @@ int main(void) {
             edge_case c(counts, rows);
             test_stages<float>(c);
             test_stages<__half>(c);
+            test_node_to_edge<__half>(c, radials_in_tables(c));
         }
     return check_report();
 }

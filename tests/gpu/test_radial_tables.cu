@@ -136,6 +136,38 @@ static floats at_knots(const floats &table, size_t width, size_t row) {
     return numbers;
 }
 
+/* The parabolas of all cells: values at knots, mean slopes and changes of slopes up to the next. */
+static void test_parabolas(radial_case &w, const device_array<int> &present) {
+    const size_t width = OUTPUTS;
+    const double step = CUTOFF / (RADIAL_KNOTS - 1), difference = DIFFERENCE_STEP / 2;
+    const stored<__half> table = output_of(
+        stored_poison<__half>(PRESENT * PRESENT * RADIAL_KNOTS * PARABOLA_ROWS * width),
+        [&](__half *values) { radial_parabolas_fill(0, w.on_device(), present, PRESENT, values); });
+    const auto outputs = [&](double offset) {
+        return knot_edges(offset).evaluate(w.on_host(), true);
+    };
+    doubles want[PARABOLA_ROWS] = {outputs(0), outputs(step)}, at[2][4], slope[2];
+    for (int end = 0; end < 2; end++) {
+        for (int i = 0; i < 4; i++) at[end][i] = outputs(end * step + PLACES[i] * difference);
+        slope[end] = slopes(at[end], difference);
+    }
+    for (size_t i = 0; i < want[0].size(); i++) {
+        want[1][i] = (want[1][i] - want[0][i]) / step;
+        want[2].push_back(slope[1][i] - slope[0][i]);
+    }
+    const char *const names[PARABOLA_ROWS] = {"radial_parabolas_fill, value",
+                                              "radial_parabolas_fill, mean slope",
+                                              "radial_parabolas_fill, change of slope"};
+    for (size_t row = 0; row < PARABOLA_ROWS; row++) {
+        doubles got;
+        for (size_t i = 0; i < table.size(); i++)
+            if (i / (PARABOLA_ROWS * width) % RADIAL_KNOTS != 0 && i / width % PARABOLA_ROWS == row)
+                got.push_back((double)(float)table[i]);
+        check_close(names[row], got.data(), want[row].data(), (long)want[row].size(),
+                    TOLERANCE_TABLE * largest_of(want[row]), TOLERANCE_HALF);
+    }
+}
+
 static void test_table(radial_case &w, const device_array<int> &present, bool with_output) {
     const size_t width = with_output ? OUTPUTS : C;
     const double step = CUTOFF / (RADIAL_KNOTS - 1), difference = DIFFERENCE_STEP / 2;
@@ -317,6 +349,7 @@ int main(void) {
     device_array<int> present({1, 2, 3, 4});
     test_table(w, present, true);
     test_table(w, present, false);
+    test_parabolas(w, present);
     const size_t knots = PRESENT * PRESENT * RADIAL_KNOTS * RADIAL_ROWS;
     device_array<float> hidden_values(poison<float>(knots * C));
     device_array<float> output_values(poison<float>(knots * OUTPUTS));
