@@ -129,8 +129,10 @@ __device__ __forceinline__ void walk_edges(edge_walk walk, warp_ring<Inputs> &ri
         const visited_edge after = walk.next();
         copies_wait();
         __syncwarp();
-        if (then.edge >= 0) fetch(then, (turn + 1) % 4, ring.of_edge[(turn + 1) % 2]);
-        if (after.edge >= 0) peek(after, (turn + 2) % 4);
+        if (then.edge >= 0) {
+            fetch(then, (turn + 1) % 4, ring.of_edge[(turn + 1) % 2]);
+            if (after.edge >= 0) peek(after, (turn + 2) % 4);
+        }
         use(now, turn % 4, ring.of_edge[turn % 2]);
         now = then;
         then = after;

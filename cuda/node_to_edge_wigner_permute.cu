@@ -198,9 +198,10 @@ __global__ void __launch_bounds__(LANES *ROW_THREADS, LANES == 4 ? 2 : 1)
 #pragma unroll
     for (int k = 0; k < 9; k++) g_x[k] = make_float2(0, 0);
     /* where this warp's gradients are summed */
+    float4 *const to_target = gradient.target + t.channel / WARP_CHANNELS;
+    const ptrdiff_t to_source = gradient.source - gradient.target;
     auto sum_of = [&](visited_edge v) {
-        float4 *all = v.side ? gradient.target : gradient.source;
-        return all + 2 * (size_t)v.edge + t.channel / WARP_CHANNELS;
+        return to_target + ((v.side ? 0 : to_source) + 2 * (ptrdiff_t)v.edge);
     };
     __shared__ __align__(16) char places[LANES * 2][PLACES_BYTES];
     const reader radial(radials, edges, places[threadIdx.x / 32]);
@@ -209,10 +210,10 @@ __global__ void __launch_bounds__(LANES *ROW_THREADS, LANES == 4 ? 2 : 1)
         [&](visited_edge v, int place) { radial.peek(v, place); },
         [&](visited_edge v, int place, inputs &to) {
             const int row = v.edge - span.begin, channel = v.side * CHANNELS + t.warp_channel();
+            radial.template fetch<ROWS, reader::BACKWARD>(to.radial, row, channel, place);
             copy_rows_ahead<ROWS>(to.g_message,
                                   g_message + (size_t)row * message_width(ROWS) + channel,
                                   2 * CHANNELS);
-            radial.template fetch<ROWS, reader::BACKWARD>(to.radial, row, channel, place);
             copy_ahead<sizeof to.record>(to.record, edges.record + (size_t)v.edge * EDGE_RECORD,
                                          sum_of(v));
         },
