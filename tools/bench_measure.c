@@ -24,13 +24,12 @@ typedef struct run {
 } run;
 
 double bench_products(const umas_architecture *a) {
-    const double C = a->sphere_channels, H = a->hidden_channels, E = a->edge_channels;
+    const double C = a->sphere_channels, H = a->hidden_channels;
     const double K = 2 * C; /* a message has the features of both ends */
     const double orders = a->mmax == 2 ? 1 : 0;
-    const double radial = a->distance_functions * E + E * E + E * K * (5 + orders);
     const double conv_1 = 3 * K * (3 * H + 2 * H) + 16 * K * H + orders * 4 * K * H;
     const double conv_2 = 9 * H * C + 16 * H * C + orders * 4 * H * C;
-    return radial + conv_1 + conv_2;
+    return conv_1 + conv_2;
 }
 
 static umas_status no_memory(const run *r, umas_error *error) {
