@@ -31,13 +31,19 @@ __device__ dual norm_silu(dual x, float weight, float bias, double *shared) {
     return {v * s, s * (1 + v * (1 - s)) * slope};
 }
 
-__device__ dual product(const float *__restrict__ w, const dual *x, double bias) {
-    dual y = {bias, 0};
-    for (int j = 0; j < CHANNELS; j++) {
-        y.value += w[j] * x[j].value;
-        y.slope += w[j] * x[j].slope;
+/* One output of COUNT hidden layers x [COUNT][CHANNELS]; w: at a multiple of 16 bytes */
+template <int COUNT>
+__device__ void product(const float *__restrict__ w, const dual *x, double bias, dual (&y)[COUNT]) {
+    for (dual &sum : y) sum = {bias, 0};
+    for (int j = 0; j < CHANNELS; j += 4) {
+        const float4 v = __ldg(reinterpret_cast<const float4 *>(w + j));
+        const float four[4] = {v.x, v.y, v.z, v.w};
+        for (int i = 0; i < 4; i++)
+            for (int k = 0; k < COUNT; k++) {
+                y[k].value += four[i] * x[k * CHANNELS + j + i].value;
+                y[k].slope += four[i] * x[k * CHANNELS + j + i].slope;
+            }
     }
-    return y;
 }
 
 /* This thread's channel of the second hidden layer at distance d, and its slope. */
@@ -54,8 +60,9 @@ __device__ dual second_hidden(const radial_mlp &m, int source, int target, doubl
     __syncthreads();
     hidden[c] = norm_silu(x, m.norm_0_w[c], m.norm_0_b[c], shared);
     __syncthreads();
-    x = product(m.linear_1_w + c * CHANNELS, hidden, m.linear_1_b[c]);
-    return norm_silu(x, m.norm_1_w[c], m.norm_1_b[c], shared);
+    dual second[1];
+    product(m.linear_1_w + c * CHANNELS, hidden, m.linear_1_b[c], second);
+    return norm_silu(second[0], m.norm_1_w[c], m.norm_1_b[c], shared);
 }
 
 /* Numbers of the cell between two knots, `width` apart: a Hermite piece, or a parabola. */
@@ -87,10 +94,12 @@ __global__ void fill(radial_mlp m, const int *elements, int present, bool with_o
     int width = with_output ? m.outputs : CHANNELS;
     T *to = values + (size_t)blockIdx.x * CELL_ROWS * width;
     for (int i = c; i < width; i += CHANNELS) {
-        const float *w = m.linear_2_w + (size_t)i * CHANNELS;
-        dual y = with_output ? product(w, ends[0], m.linear_2_b[i]) : ends[0][i];
-        dual next = with_output ? product(w, ends[1], m.linear_2_b[i]) : ends[1][i];
-        put_cell(y, next, step, (size_t)width, to + i);
+        dual y[2];
+        if (with_output)
+            product(m.linear_2_w + (size_t)i * CHANNELS, ends[0], m.linear_2_b[i], y);
+        else
+            for (int end = 0; end < 2; end++) y[end] = ends[end][i];
+        put_cell(y[0], y[1], step, (size_t)width, to + i);
     }
 }
 
