@@ -48,13 +48,12 @@ __global__ void __launch_bounds__(LANES *ROW_THREADS)
     row_thread t;
     float2 g[9];
     load_node(g_x, node, t.channel, g);
-    int warp = (t.channel / 2) / 32;
     int2 in = edges_into(edges, node, 0, *edges.count);
     for (int e = in.x + t.lane; e < in.y; e += LANES) {
         edge_record r(edges.record + (size_t)e * EDGE_RECORD);
         radial_piece piece(table, edges.place[e], WIDTH);
-        float4 &to = gradient.target[2 * (size_t)e + warp]; /* read early, it is needed late */
-        float4 before = (threadIdx.x & 31) == 0 ? to : make_float4(0, 0, 0, 0);
+        float4 *to = gradient.target + 2 * (size_t)e + t.channel / WARP_CHANNELS;
+        const float4 before = *to; /* read early, it is needed late */
         float2 q[9], y[9];
         rotate(r, g, q);
         float by_factor = 0, by_distance = 0;
@@ -67,14 +66,11 @@ __global__ void __launch_bounds__(LANES *ROW_THREADS)
             by_factor += dot(q[l_major_of_row(k)], v);
             by_distance += dot(q[l_major_of_row(k)], piece.slope(k * CHANNELS + t.channel));
         }
-        float2 turn = torque(y, q);
-        float distance = warp_sum(r.envelope_slope() * by_factor + r.envelope() * by_distance);
-        turn = make_float2(warp_sum(turn.x), warp_sum(turn.y));
-        if ((threadIdx.x & 31) == 0) {
-            float factor = SCALE * r.envelope();
-            to = make_float4(before.x + factor * turn.x, before.y + factor * turn.y,
-                             before.z + SCALE * distance, 0);
-        }
+        const float2 turn = torque(y, q);
+        const float factor = SCALE * r.envelope();
+        add_to_gradient(to, before,
+                        make_float3(factor * turn.x, factor * turn.y,
+                                    SCALE * r.envelope_slope() * by_factor + factor * by_distance));
     }
 }
 
