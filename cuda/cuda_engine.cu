@@ -284,7 +284,9 @@ template <typename S> umas_status merge(void *self, const int64_t *counts, umas_
         if (counts[z] > 0) present.push_back(z);
     if (present == e.present) return UMAS_OK;
     e.present = present;
-    return fill_tables(e, error);
+    status = fill_tables(e, error);
+    if (status != UMAS_OK) e.present.clear(); /* there are no tables then */
+    return status;
 }
 
 /* ---- what is said of it --------------------------------------------------------------------- */

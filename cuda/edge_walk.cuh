@@ -50,7 +50,7 @@ __device__ __forceinline__ void copy_16_bytes(void *to, const void *from) {
         : "memory");
 }
 /* ... by way of the L1 cache, for what other warps of the multiprocessor may read, too. */
-__device__ __forceinline__ void copy_16_shared_bytes(void *to, const void *from) {
+__device__ __forceinline__ void copy_16_bytes_cached(void *to, const void *from) {
     asm volatile(
         "cp.async.ca.shared.global [%0], [%1], 16;" ::"r"((unsigned)__cvta_generic_to_shared(to)),
         "l"(from)
@@ -84,8 +84,8 @@ __device__ __forceinline__ void copy_ahead(void *to, const void *from, const voi
     if (lane == BYTES / 16) word = static_cast<const char *>(last);
     if (lane <= BYTES / 16) copy_16_bytes(static_cast<char *>(to) + lane * 16, word);
 }
-/* ... its channels of ROWS rows that lie `pitch` numbers apart.  SHARED: others may read them, too */
-template <int ROWS, bool SHARED = false, typename S>
+/* ... its channels of ROWS rows that lie `pitch` numbers apart.  CACHED: by way of the L1 cache */
+template <int ROWS, bool CACHED = false, typename S>
 __device__ __forceinline__ void copy_rows_ahead(S *to, const S *from, int pitch) {
     constexpr int WORDS = WARP_CHANNELS * (int)sizeof(S) / 16, IN_WORD = 16 / (int)sizeof(S);
     const int lane = threadIdx.x % 32;
@@ -94,8 +94,8 @@ __device__ __forceinline__ void copy_rows_ahead(S *to, const S *from, int pitch)
 #pragma unroll
     for (int i = 0; i < ROWS * WORDS; i += 32)
         if (i + 32 <= ROWS * WORDS || lane < ROWS * WORDS - i) {
-            if (SHARED)
-                copy_16_shared_bytes(to + i * IN_WORD, from + i / WORDS * pitch);
+            if (CACHED)
+                copy_16_bytes_cached(to + i * IN_WORD, from + i / WORDS * pitch);
             else
                 copy_16_bytes(to + i * IN_WORD, from + i / WORDS * pitch);
         }
