@@ -239,7 +239,7 @@ template <typename S> bool reserve_tables(cuda_engine<S> &e) {
         return false;
     if (e.tabulated) return e.radial_values.reserve(radials);
     e.radial_values.release();
-    return e.hidden_values.reserve(e.knots() * RADIAL_ROWS * CHANNELS * layers);
+    return e.hidden_values.reserve(layers * e.hidden_values_of_a_layer());
 }
 
 /* Radial tables for the elements that are present; they do not depend on the mixture. */
@@ -261,10 +261,10 @@ template <typename S> umas_status fill_tables(cuda_engine<S> &e, umas_error *err
         const radial_mlp &mlp = e.weights.block[size_t(i)].radial;
         if (e.tabulated)
             radial_parabolas_fill(e.stream, mlp, e.present_elements, present,
-                                  e.radial_values + e.radial_values_of_a_layer() * size_t(i));
+                                  e.radial_values_of(i));
         else
             radial_table_fill(e.stream, mlp, e.present_elements, present, false,
-                              e.hidden_values + e.knots() * RADIAL_ROWS * CHANNELS * size_t(i));
+                              e.hidden_values_of(i));
     }
     return wait_for(e, error);
 }

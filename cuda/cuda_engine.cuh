@@ -111,15 +111,21 @@ template <typename S> struct cuda_engine {
     float knots_per_length() const { return float((RADIAL_KNOTS - 1) / a->cutoff); }
     size_t knots() const { return present.size() * present.size() * RADIAL_KNOTS; }
     radial_table degree_table() const { return {degree_values, knots_per_length()}; }
+    size_t hidden_values_of_a_layer() const { return knots() * RADIAL_ROWS * CHANNELS; }
+    float *hidden_values_of(int layer) const {
+        return hidden_values + hidden_values_of_a_layer() * size_t(layer);
+    }
     radial_table layer_table(int layer) const {
-        return {hidden_values + knots() * RADIAL_ROWS * CHANNELS * size_t(layer),
-                knots_per_length()};
+        return {hidden_values_of(layer), knots_per_length()};
     }
     size_t radial_values_of_a_layer() const {
         return knots() * PARABOLA_ROWS * size_t(radial_width(rows));
     }
+    __half *radial_values_of(int layer) const {
+        return radial_values + radial_values_of_a_layer() * size_t(layer);
+    }
     tabulated_radials layer_radials(int layer) const {
-        return {radial_values + radial_values_of_a_layer() * size_t(layer), 1 / knots_per_length()};
+        return {radial_values_of(layer), 1 / knots_per_length()};
     }
     /* Bytes for everything but tabulated radial functions. */
     size_t room() const { return memory - radial_values.capacity() * sizeof(__half); }

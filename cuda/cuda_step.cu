@@ -12,7 +12,8 @@ template <typename S> struct step {
     edge_list edges;
     edge_gradient gradient;
     int owned, nodes, rows;
-    static constexpr bool TILES = std::is_same<S, __half>::value; /* there are kernels for these */
+    /* Products by tiles and tabulated radial functions are of 16 bits alone. */
+    static constexpr bool HALF = std::is_same<S, __half>::value;
     stage_costs<S> cost{rows, double(owned), double(nodes), double(e.timed_edges)};
 
     explicit step(cuda_engine<S> &engine)
@@ -50,7 +51,7 @@ template <typename S> struct step {
     /* ---- products ---- */
 
     void so2_forward(const device_so2<S> &w, edge_span s, const S *x, S *y) {
-        if constexpr (TILES)
+        if constexpr (HALF)
             if (e.tiled)
                 return check(
                     tiled_products(stream, edges, s, w.forward, x, w.width_in, y, w.width_out));
@@ -61,7 +62,7 @@ template <typename S> struct step {
         }
     }
     void so2_backward(const device_so2<S> &w, edge_span s, const S *g_y, S *g_x) {
-        if constexpr (TILES)
+        if constexpr (HALF)
             if (e.tiled)
                 return check(tiled_products(stream, edges, s, w.backward, g_y, w.width_out, g_x,
                                             w.width_in));
@@ -74,7 +75,7 @@ template <typename S> struct step {
 
     /* message -> gated */
     void conv_1_forward(const device_so2<S> &w, edge_span s, S *gated) {
-        if constexpr (TILES)
+        if constexpr (HALF)
             if (e.tiled) {
                 begin("so2_conv_1_gate_forward products", cost.so2_gate_forward(s, w));
                 return check(
@@ -87,7 +88,7 @@ template <typename S> struct step {
     }
     /* g_conv_2 -> the gradient of conv_1, in its place */
     void conv_2_backward(const device_so2<S> &w, edge_span s, const S *gated) {
-        if constexpr (TILES)
+        if constexpr (HALF)
             if (e.tiled) {
                 begin("so2_conv_2_gate_backward products", cost.so2_gate_backward(s, w));
                 return check(so2_gate_backward(stream, rows, edges, s, w.backward, e.g_conv_2,
@@ -102,8 +103,9 @@ template <typename S> struct step {
 
     /* ---- edges ---- */
 
-    /* The radial functions of a layer that has no tables of them, or their slopes. */
+    /* A layer's radial functions or their slopes, unless there are tables of them. */
     void radial_product(int layer, edge_span s, bool slope, S *out) {
+        if (e.tabulated) return;
         const auto &w = e.weights.block[size_t(layer)];
         begin(slope ? "unified_radial_mlp_backward" : "unified_radial_mlp_forward",
               cost.radial_hidden(s));
@@ -112,7 +114,7 @@ template <typename S> struct step {
                     : "unified_radial_mlp_forward products",
               cost.product(s, w.radial_outputs, CHANNELS));
         const S *hidden = e.hidden;
-        if constexpr (TILES)
+        if constexpr (HALF)
             if (e.tiled)
                 return check(tiled_products(stream, edges, s, w.radial_tiles, hidden, HIDDEN_WIDTH,
                                             out, w.radial_outputs));
@@ -124,7 +126,7 @@ template <typename S> struct step {
         const float *h = e.layer[size_t(layer)].h;
         S *message = e.message;
         begin("node_to_edge_wigner_permute_forward", cost.node_to_edge_forward(s, e.tabulated));
-        if constexpr (TILES)
+        if constexpr (HALF)
             if (e.tabulated)
                 return node_to_edge_wigner_permute_forward(stream, rows, edges, s, h,
                                                            e.layer_radials(layer), message);
@@ -136,7 +138,7 @@ template <typename S> struct step {
         const float *h = e.layer[size_t(layer)].h;
         const S *g_message = e.message;
         begin("node_to_edge_wigner_permute_backward", cost.node_to_edge_backward(s, e.tabulated));
-        if constexpr (TILES)
+        if constexpr (HALF)
             if (e.tabulated)
                 return node_to_edge_wigner_permute_backward(stream, rows, edges, s, h,
                                                             e.layer_radials(layer), g_message,
@@ -158,7 +160,7 @@ template <typename S> struct step {
         const float *x = f.x;
         for (int chunk = 0; chunk < e.plan.chunks(); chunk++) {
             edge_span s = span(chunk);
-            if (!e.tabulated) radial_product(layer, s, false, radial_of(layer, s));
+            radial_product(layer, s, false, radial_of(layer, s));
             convolve(layer, s);
             begin("permute_wigner_inv_edge_to_node_forward", cost.edge_to_node_forward(s));
             permute_wigner_inv_edge_to_node_forward<S>(stream, rows, edges, s, w.conv_2.bias,
@@ -170,8 +172,7 @@ template <typename S> struct step {
     void chunk_backward(int layer, int chunk) {
         const auto &w = e.weights.block[size_t(layer)];
         edge_span s = span(chunk);
-        if (!e.tabulated && !radial_kept(layer))
-            radial_product(layer, s, false, radial_of(layer, s));
+        if (!radial_kept(layer)) radial_product(layer, s, false, radial_of(layer, s));
         if (!kept(layer)) convolve(layer, s);
         begin("permute_wigner_inv_edge_to_node_backward", cost.edge_to_node_backward(s));
         permute_wigner_inv_edge_to_node_backward<S>(stream, rows, edges, s, w.conv_2.bias,
@@ -180,7 +181,7 @@ template <typename S> struct step {
         conv_2_backward(w.conv_2, s, gated_of(layer, s));
         begin("so2_conv_1_backward products", cost.so2(s, w.conv_1));
         so2_backward(w.conv_1, s, e.conv_1, e.message);
-        if (!e.tabulated) radial_product(layer, s, true, e.radial_slope);
+        radial_product(layer, s, true, e.radial_slope);
         node_to_edge_backward(layer, chunk);
     }
 

@@ -49,17 +49,11 @@ __device__ __forceinline__ void copy_16_bytes(void *to, const void *from) {
         "l"(from)
         : "memory");
 }
-/* ... by way of the L1 cache, for what other warps of the multiprocessor may read, too. */
-__device__ __forceinline__ void copy_16_bytes_cached(void *to, const void *from) {
+/* ... 4, 8 or 16 by way of the L1 cache, for what other warps of the multiprocessor may read, too. */
+template <int BYTES> __device__ __forceinline__ void copy_cached(void *to, const void *from) {
     asm volatile(
-        "cp.async.ca.shared.global [%0], [%1], 16;" ::"r"((unsigned)__cvta_generic_to_shared(to)),
-        "l"(from)
-        : "memory");
-}
-__device__ __forceinline__ void copy_8_bytes(void *to, const void *from) {
-    asm volatile(
-        "cp.async.ca.shared.global [%0], [%1], 8;" ::"r"((unsigned)__cvta_generic_to_shared(to)),
-        "l"(from)
+        "cp.async.ca.shared.global [%0], [%1], %2;" ::"r"((unsigned)__cvta_generic_to_shared(to)),
+        "l"(from), "n"(BYTES)
         : "memory");
 }
 __device__ __forceinline__ void copies_wait() { asm volatile("cp.async.wait_all;" ::: "memory"); }
@@ -95,7 +89,7 @@ __device__ __forceinline__ void copy_rows_ahead(S *to, const S *from, int pitch)
     for (int i = 0; i < ROWS * WORDS; i += 32)
         if (i + 32 <= ROWS * WORDS || lane < ROWS * WORDS - i) {
             if (CACHED)
-                copy_16_bytes_cached(to + i * IN_WORD, from + i / WORDS * pitch);
+                copy_cached<16>(to + i * IN_WORD, from + i / WORDS * pitch);
             else
                 copy_16_bytes(to + i * IN_WORD, from + i / WORDS * pitch);
         }

@@ -118,15 +118,26 @@ template <typename S> bool reserve_edge_list(cuda_engine<S> &e) {
            e.g_source.reserve(2 * n) && e.edge_vector.reserve(n);
 }
 
+/* Memory for what products read.  cuBLAS multiplies all rows that a chunk has room for: what stands
+ * behind the last edge comes to nothing, but may not be memory that nobody has written. */
+template <typename S>
+bool reserve_operand(const cuda_engine<S> &e, device_buffer<S> &array, size_t count) {
+    const bool grows = count > array.capacity();
+    if (!array.reserve(count)) return false;
+    if (grows && !e.tiled) cudaMemsetAsync(array, 0, count * sizeof(S), e.stream);
+    return true;
+}
+
 template <typename S> bool reserve_chunk(cuda_engine<S> &e) {
     size_t n = size_t(e.plan.chunk) + 1;
-    const bool radials = e.tabulated || (e.hidden.reserve(n * HIDDEN_WIDTH) &&
+    const bool radials = e.tabulated || (reserve_operand(e, e.hidden, n * HIDDEN_WIDTH) &&
                                          e.radial.reserve(n * radial_width(e.rows)) &&
                                          e.radial_slope.reserve(n * radial_width(e.rows)));
-    return radials && e.message.reserve(n * message_width(e.rows)) &&
-           e.conv_1.reserve(n * conv_1_width(e.rows)) &&
-           e.conv_2.reserve(n * conv_2_width(e.rows)) && e.gated.reserve(n * gated_width(e.rows)) &&
-           e.g_conv_2.reserve(n * conv_2_width(e.rows));
+    return radials && reserve_operand(e, e.message, n * message_width(e.rows)) &&
+           reserve_operand(e, e.conv_1, n * conv_1_width(e.rows)) &&
+           e.conv_2.reserve(n * conv_2_width(e.rows)) &&
+           reserve_operand(e, e.gated, n * gated_width(e.rows)) &&
+           reserve_operand(e, e.g_conv_2, n * conv_2_width(e.rows));
 }
 
 template <typename S> bool reserve_kept(cuda_engine<S> &e) {
@@ -135,29 +146,15 @@ template <typename S> bool reserve_kept(cuda_engine<S> &e) {
     bool ok = true;
     if (e.kept.empty()) e.kept = std::vector<kept_activations<S>>(size_t(L));
     for (int i = L - e.plan.kept_layers; i < L; i++)
-        ok = ok && e.kept[size_t(i)].gated.reserve(n * gated_width(e.rows)) &&
+        ok = ok && reserve_operand(e, e.kept[size_t(i)].gated, n * gated_width(e.rows)) &&
              e.kept[size_t(i)].conv_2.reserve(n * conv_2_width(e.rows));
     for (int i = L - e.plan.kept_radials; i < L; i++)
         ok = ok && e.kept[size_t(i)].radial.reserve(n * radial_width(e.rows));
     return ok;
 }
 
-template <typename S> void clear(const cuda_engine<S> &e, const device_buffer<S> &array) {
-    if (array.capacity() > 0) cudaMemsetAsync(array, 0, array.capacity() * sizeof(S), e.stream);
-}
-
-/* cuBLAS multiplies all rows that a chunk has room for: what stands behind the last edge comes to
- * nothing, but may not be memory that nobody has written. */
-template <typename S> void clear_operands(const cuda_engine<S> &e) {
-    for (const auto *b : {&e.hidden, &e.message, &e.conv_1, &e.gated, &e.g_conv_2}) clear(e, *b);
-    for (const auto &kept : e.kept) clear(e, kept.gated);
-}
-
 template <typename S> bool reserve_all(cuda_engine<S> &e) {
-    if (!reserve_nodes(e) || !reserve_edge_list(e) || !reserve_chunk(e) || !reserve_kept(e))
-        return false;
-    if (!e.tiled) clear_operands(e);
-    return true;
+    return reserve_nodes(e) && reserve_edge_list(e) && reserve_chunk(e) && reserve_kept(e);
 }
 
 } // namespace

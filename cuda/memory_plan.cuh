@@ -16,7 +16,7 @@ size_t candidate_count(const umas_atoms *atoms);
 template <typename S>
 umas_status reserve_input(cuda_engine<S> &e, const umas_atoms *atoms, umas_error *error);
 
-/* Give back what depends on the number of edges; the plan is then for none. */
+/* Give back what depends on the number of edges; the plan has none then. */
 template <typename S> void release_edges(cuda_engine<S> &e);
 
 /* Buffers for the planned atoms with this many edges on this rank.  What is there stays where it

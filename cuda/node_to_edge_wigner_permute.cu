@@ -57,7 +57,8 @@ template <> struct radial_reader<tabulated_radials> {
                                              const edge_list &edges, char *of_warp)
         : from(radials), place_of(edges.place), places(reinterpret_cast<radial_place *>(of_warp)) {}
     __device__ __forceinline__ void peek(visited_edge v, int place) const {
-        if (threadIdx.x % 32 == 0) copy_8_bytes(places + place, place_of + v.edge);
+        if (threadIdx.x % 32 == 0)
+            copy_cached<sizeof(radial_place)>(places + place, place_of + v.edge);
     }
     template <int ROWS, int ARRAYS>
     __device__ __forceinline__ void fetch(__half *to, int, int channel, int place) const {

@@ -103,6 +103,14 @@ __global__ void fill(radial_mlp m, const int *elements, int present, bool with_o
     }
 }
 
+template <typename T>
+void launch_fill(cudaStream_t stream, const radial_mlp &mlp, const int *elements, int present,
+                 bool with_output, T *values) {
+    unsigned blocks = (unsigned)(present * present * RADIAL_KNOTS);
+    if (blocks > 0)
+        fill<<<blocks, CHANNELS, 0, stream>>>(mlp, elements, present, with_output, values);
+}
+
 template <typename S, bool SLOPE>
 __global__ void read_table(edge_list edges, edge_span span, radial_table table,
                            S *__restrict__ hidden) {
@@ -123,15 +131,12 @@ unsigned blocks_for(edge_span span) { return (unsigned)((span.size + WARPS - 1) 
 
 void radial_table_fill(cudaStream_t stream, const radial_mlp &mlp, const int *elements, int present,
                        bool with_output, float *values) {
-    unsigned blocks = (unsigned)(present * present * RADIAL_KNOTS);
-    if (blocks > 0)
-        fill<<<blocks, CHANNELS, 0, stream>>>(mlp, elements, present, with_output, values);
+    launch_fill(stream, mlp, elements, present, with_output, values);
 }
 
 void radial_parabolas_fill(cudaStream_t stream, const radial_mlp &mlp, const int *elements,
                            int present, __half *values) {
-    unsigned blocks = (unsigned)(present * present * RADIAL_KNOTS);
-    if (blocks > 0) fill<<<blocks, CHANNELS, 0, stream>>>(mlp, elements, present, true, values);
+    launch_fill(stream, mlp, elements, present, true, values);
 }
 
 template <typename S>
