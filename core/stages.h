@@ -5,9 +5,9 @@
 #ifndef UMAS_STAGES_H
 #define UMAS_STAGES_H
 
-#include "dense_weights.h"
-#include "edge_geometry.h"
-#include "edges.h"
+#include "graph/edge_geometry.h"
+#include "graph/edges.h"
+#include "weights/dense_weights.h"
 
 #define radial_activations PRECISE(umas_radial_activations)
 #define atomwise_activations PRECISE(umas_atomwise_activations)

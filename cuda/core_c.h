@@ -7,9 +7,9 @@
 #endif
 
 extern "C" {
-#include "dense_weights.h"
-#include "engine.h"
+#include "engine/engine.h"
 #include "status.h"
+#include "weights/dense_weights.h"
 }
 
 #endif

@@ -3,10 +3,10 @@
 #define UMAS_EDGE_CASE_CUH
 
 #include "edge_graph.cuh"
-#include "edge_stages.cuh"
+#include "edge_stages/edge_stages.cuh"
 
 extern "C" {
-#include "edge_geometry.h"
+#include "graph/edge_geometry.h"
 }
 
 /* One graph, the geometry of its edges rounded as the records round it, and random numbers. */

@@ -1,14 +1,14 @@
-/* Atoms at random, their graph as core/edges.c builds it, and the same graph on the device. */
+/* Atoms at random, their graph as core/graph/edges.c builds it, and the same graph on the device. */
 #ifndef UMAS_EDGE_GRAPH_CUH
 #define UMAS_EDGE_GRAPH_CUH
 
 #include <algorithm>
 
 #include "device_array.cuh"
-#include "edge_list.cuh"
+#include "graph/edge_list.cuh"
 
 extern "C" {
-#include "edges.h"
+#include "graph/edges.h"
 }
 
 constexpr double CUTOFF = 6;

@@ -1,11 +1,11 @@
-/* What the gate reads and what it leaves (cuda/edge_stages.cuh), in double. */
+/* What the gate reads and what it leaves (cuda/edge_stages/edge_stages.cuh), in double. */
 #ifndef UMAS_GATE_CASE_CUH
 #define UMAS_GATE_CASE_CUH
 
 #include <algorithm>
 
 #include "device_array.cuh"
-#include "edge_stages.cuh"
+#include "edge_stages/edge_stages.cuh"
 
 /* Degree of every row of a message. */
 static const int DEGREE[9] = {0, 1, 2, 1, 2, 1, 2, 2, 2};

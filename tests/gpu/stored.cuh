@@ -7,7 +7,7 @@
 #include <algorithm>
 
 #include "device_array.cuh"
-#include "edge_stages.cuh"
+#include "edge_stages/edge_stages.cuh"
 
 template <typename S> using stored = std::vector<S>;
 

@@ -1,6 +1,6 @@
-/* Forces and virials from the gradients of edges on the GPU against core/edges.c. */
+/* Forces and virials from the gradients of edges on the GPU against core/graph/edges.c. */
 #include "edge_case.cuh"
-#include "edge_forces.cuh"
+#include "graph/edge_forces.cuh"
 
 /* Results of atoms [total][width], those of images added to their owners': [nodes][width]. */
 static doubles by_node(const edge_case &c, const doubles &of_atoms, size_t width) {

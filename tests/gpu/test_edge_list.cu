@@ -1,10 +1,10 @@
-/* The edge list on the GPU against core/edges.c and core/edge_geometry.c. */
+/* The edge list on the GPU against core/graph/edges.c and core/graph/edge_geometry.c. */
 #include <algorithm>
 
 #include "edge_graph.cuh"
 
 extern "C" {
-#include "edge_geometry.h"
+#include "graph/edge_geometry.h"
 }
 
 /* What integer outputs hold before: no count, row or edge. */

@@ -1,7 +1,7 @@
 /* The stages that work on edges on the GPU against the CPU's double ones on random inputs, over the
  * whole list at once and in chunks. */
 #include "edge_case.cuh"
-#include "edge_stages.cuh"
+#include "edge_stages/edge_stages.cuh"
 #include "gate_case.cuh"
 #include "stored.cuh"
 

@@ -3,8 +3,8 @@
 
 #include "device.cuh"
 #include "device_array.cuh"
-#include "node_stages.cuh"
-#include "weight_fragments.cuh"
+#include "node_stages/node_stages.cuh"
+#include "weights/weight_fragments.cuh"
 
 extern "C" {
 #include "stages.h"

@@ -1,8 +1,8 @@
 /* The tabulated radial functions, and the edge-degree embedding that reads them, against the CPU's
  * radial MLP in double. */
 #include "edge_graph.cuh"
-#include "radial_table.cuh"
 #include "stored.cuh"
+#include "weights/radial_table.cuh"
 
 extern "C" {
 #include "stages.h"

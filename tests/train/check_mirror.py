@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools" / "train"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "potentials" / "training"))
 
 from dataset import GraphSet, read_frames
 from train import batch_budget

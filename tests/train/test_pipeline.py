@@ -13,7 +13,7 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-TRAIN = ROOT / "tools" / "train"
+TRAIN = ROOT / "potentials" / "training"
 SHARE = "0.01"  # of the trajectories of every class
 STEPS = "80"
 FALL = 0.8  # of the loss from the first lines to the last: well below what chance does
@@ -31,7 +31,7 @@ def run(*command):
 
 
 def environment(folder):
-    """A Python that has tools/train/requirements.txt."""
+    """A Python that has potentials/training/requirements.txt."""
     python = folder / "venv" / "bin" / "python"
     requirements = TRAIN / "requirements.txt"
     done = folder / "venv" / requirements.name

@@ -3,7 +3,7 @@
 
 #include "model_writer.h"
 
-#include "crc32.h"
+#include "model_file/crc32.h"
 
 #include <math.h>
 #include <stdarg.h>

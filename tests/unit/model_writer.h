@@ -2,7 +2,7 @@
 #ifndef UMAS_MODEL_WRITER_H
 #define UMAS_MODEL_WRITER_H
 
-#include "tensor_list.h"
+#include "model_file/tensor_list.h"
 
 #include <stddef.h>
 

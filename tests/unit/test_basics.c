@@ -1,6 +1,6 @@
 /* The small parts everything stands on: comparisons, statuses, elements, checksums, test models. */
 #include "check.h"
-#include "crc32.h"
+#include "model_file/crc32.h"
 #include "model_writer.h"
 #include "status.h"
 #include "tolerances.h"

@@ -1,6 +1,6 @@
 /* The graph: which candidates become edges, in what order, what is refused; and forces and virials
  * from a gradient made by hand. */
-#include "edges.h"
+#include "graph/edges.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* Models with F16 tensors: their numbers are the ones that were written, and nothing that is
  * computed from them tells how they were stored. */
-#include "binary16.h"
 #include "check.h"
+#include "model_file/binary16.h"
 #include "model_writer.h"
 #include "small_systems.h"
 

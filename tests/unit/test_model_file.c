@@ -2,8 +2,8 @@
 #define _POSIX_C_SOURCE 200809L /* NOLINT(bugprone-reserved-identifier): POSIX wants it */
 
 #include "check.h"
-#include "model.h"
 #include "model_damage.h"
+#include "model_file/model.h"
 
 #include <string.h>
 #include <sys/resource.h>

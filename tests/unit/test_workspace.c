@@ -7,7 +7,7 @@
 /* The workspace of the engine in double, with a limit that tests set. */
 static size_t kept_bytes = SIZE_MAX / 4;
 #define KEPT_BYTES kept_bytes
-#include "cpu_workspace.c" /* NOLINT(bugprone-suspicious-include): compiled with another limit */
+#include "engine/cpu_workspace.c" /* NOLINT(bugprone-suspicious-include): compiled with another limit */
 
 #include "check.h"
 #include "model_writer.h"

@@ -1,0 +1,191 @@
+#include "graph/edges.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "status.h"
+
+static double distance_squared(const double *a, const double *b) {
+    double x = a[0] - b[0], y = a[1] - b[1], z = a[2] - b[2];
+    return x * x + y * y + z * z;
+}
+
+static const double *position(const umas_atoms *atoms, int i) {
+    return atoms->position + 3 * (size_t)i;
+}
+
+static umas_status check_positions(const umas_atoms *atoms, umas_error *error) {
+    for (int i = 0; i < atoms->total; i++) {
+        const double *r = position(atoms, i);
+        if (!isfinite(r[0]) || !isfinite(r[1]) || !isfinite(r[2]))
+            return umas_fail_rows(error, UMAS_ERROR_GEOMETRY, i, -1,
+                                  "atom position (%g, %g, %g) is not finite", r[0], r[1], r[2]);
+    }
+    return UMAS_OK;
+}
+
+static int reserve(void **buffer, size_t count, size_t size) {
+    void *grown = realloc(*buffer, (count ? count : 1) * size);
+    if (grown) *buffer = grown;
+    return grown != NULL;
+}
+
+static int reserve_rows(umas_edges *e, const umas_atoms *atoms) {
+    if (atoms->owned + 1 > e->owned_capacity) {
+        e->owned_capacity = atoms->owned + 1 + atoms->owned / 8;
+        if (!reserve((void **)&e->first, (size_t)e->owned_capacity, sizeof *e->first)) return 0;
+    }
+    if (atoms->nodes + 1 > e->node_capacity) {
+        e->node_capacity = atoms->nodes + 1 + atoms->nodes / 8;
+        if (!reserve((void **)&e->out_first, (size_t)e->node_capacity, sizeof *e->out_first))
+            return 0;
+    }
+    return 1;
+}
+
+static int reserve_edges(umas_edges *e) {
+    if (e->count <= e->edge_capacity) return 1;
+    e->edge_capacity = e->count + e->count / 8;
+    size_t n = (size_t)e->edge_capacity;
+    return reserve((void **)&e->source, n, sizeof *e->source) &&
+           reserve((void **)&e->source_node, n, sizeof *e->source_node) &&
+           reserve((void **)&e->target, n, sizeof *e->target) &&
+           reserve((void **)&e->vector, n, sizeof *e->vector) &&
+           reserve((void **)&e->out, n, sizeof *e->out);
+}
+
+/* Write owned atom i's edges from `at` on, or only count them when at < 0. */
+static int64_t collect(umas_edges *e, const umas_atoms *atoms, int i, double cutoff_squared,
+                       int64_t at) {
+    const double *here = position(atoms, i);
+    int64_t kept = 0;
+    if (atoms->element[i] == 0) return 0;
+    for (int64_t k = atoms->first[i]; k < atoms->first[i + 1]; k++) {
+        int j = atoms->neighbour[k];
+        if (j == i || atoms->element[j] == 0) continue;
+        const double *r = position(atoms, j);
+        if (!(distance_squared(r, here) < cutoff_squared)) continue;
+        if (at >= 0) {
+            int64_t edge = at + kept;
+            e->source[edge] = j;
+            e->source_node[edge] = atoms->node ? atoms->node[j] : j;
+            e->target[edge] = i;
+            for (int d = 0; d < 3; d++) e->vector[edge][d] = r[d] - here[d];
+        }
+        kept++;
+    }
+    return kept;
+}
+
+static umas_status check_overlaps(const umas_edges *e, umas_error *error) {
+    const double origin[3] = {0, 0, 0};
+    for (int64_t k = 0; k < e->count; k++) {
+        double d = sqrt(distance_squared(e->vector[k], origin));
+        if (!(d > UMAS_SMALLEST_DISTANCE))
+            return umas_fail_rows(error, UMAS_ERROR_GEOMETRY, e->target[k], e->source[k],
+                                  "two atoms are on top of each other (%.3g A apart)", d);
+    }
+    return UMAS_OK;
+}
+
+/* Counting sort of the edges by source node; ascending within a node. */
+static void sort_by_source(umas_edges *e, int nodes) {
+    for (int n = 0; n <= nodes; n++) e->out_first[n] = 0;
+    for (int64_t k = 0; k < e->count; k++) e->out_first[e->source_node[k] + 1]++;
+    for (int n = 0; n < nodes; n++) e->out_first[n + 1] += e->out_first[n];
+    for (int64_t k = 0; k < e->count; k++) e->out[e->out_first[e->source_node[k]]++] = k;
+    for (int n = nodes; n > 0; n--) e->out_first[n] = e->out_first[n - 1];
+    e->out_first[0] = 0;
+}
+
+umas_status umas_edges_build(umas_edges *edges, const umas_atoms *atoms, double cutoff,
+                             umas_error *error) {
+    umas_status status = check_positions(atoms, error);
+    if (status != UMAS_OK) return status;
+    if (!reserve_rows(edges, atoms))
+        return umas_fail(error, UMAS_ERROR_MEMORY, "no memory for the edges of %d atoms",
+                         atoms->owned);
+    double cutoff_squared = cutoff * cutoff;
+#pragma omp parallel for schedule(static)
+    for (int i = 0; i < atoms->owned; i++)
+        edges->first[i + 1] = collect(edges, atoms, i, cutoff_squared, -1);
+    edges->first[0] = 0;
+    for (int i = 0; i < atoms->owned; i++) edges->first[i + 1] += edges->first[i];
+    edges->count = edges->first[atoms->owned];
+    if (!reserve_edges(edges))
+        return umas_fail(error, UMAS_ERROR_MEMORY, "no memory for %lld edges",
+                         (long long)edges->count);
+#pragma omp parallel for schedule(static)
+    for (int i = 0; i < atoms->owned; i++)
+        (void)collect(edges, atoms, i, cutoff_squared, edges->first[i]);
+    status = check_overlaps(edges, error);
+    if (status == UMAS_OK) sort_by_source(edges, atoms->nodes);
+    return status;
+}
+
+void umas_edges_free(umas_edges *edges) {
+    free(edges->first);
+    free(edges->source);
+    free(edges->source_node);
+    free(edges->target);
+    free(edges->vector);
+    free(edges->out_first);
+    free(edges->out);
+}
+
+double umas_edge_frame(const double vector[3], double frame[3][3]) {
+    double *x = frame[0], *n = frame[1], *z = frame[2];
+    double d = sqrt(vector[0] * vector[0] + vector[1] * vector[1] + vector[2] * vector[2]);
+    for (int i = 0; i < 3; i++) n[i] = vector[i] / d;
+    /* x: the part of a coordinate axis that is perpendicular to n and far from zero */
+    int axis = fabs(n[0]) < 0.7 ? 0 : 2;
+    for (int i = 0; i < 3; i++) x[i] = (i == axis) - n[axis] * n[i];
+    double length = sqrt(x[0] * x[0] + x[1] * x[1] + x[2] * x[2]);
+    for (int i = 0; i < 3; i++) x[i] /= length;
+    z[0] = x[1] * n[2] - x[2] * n[1];
+    z[1] = x[2] * n[0] - x[0] * n[2];
+    z[2] = x[0] * n[1] - x[1] * n[0];
+    return d;
+}
+
+/* dE/dvector: the distance's part along n; a turn w of the frame moves the direction by
+ * w_z x - w_x z. */
+static void vector_gradient(const double vector[3], const umas_edge_gradient *g, double scale,
+                            double out[3]) {
+    double frame[3][3], d = umas_edge_frame(vector, frame);
+    for (int i = 0; i < 3; i++)
+        out[i] = scale * (g->distance * frame[1][i] +
+                          (g->torque_z * frame[0][i] - g->torque_x * frame[2][i]) / d);
+}
+
+void umas_edges_to_forces(const umas_edges *edges, const umas_atoms *atoms,
+                          const umas_edge_gradient *gradient, double scale, umas_result *result) {
+    for (int i = 0; i < 6; i++) result->virial[i] = 0;
+    for (int64_t i = 0; i < 3 * (int64_t)atoms->total; i++) result->force[i] = 0;
+    if (result->atom_virial)
+        for (int64_t i = 0; i < 6 * (int64_t)atoms->total; i++) result->atom_virial[i] = 0;
+    for (int64_t k = 0; k < edges->count; k++) {
+        const double *v = edges->vector[k];
+        double g[3];
+        vector_gradient(v, &gradient[k], scale, g);
+        double *source = result->force + 3 * (int64_t)edges->source[k];
+        double *target = result->force + 3 * (int64_t)edges->target[k];
+        for (int i = 0; i < 3; i++) {
+            source[i] -= g[i];
+            target[i] += g[i];
+        }
+        /* one edge's r f need not be symmetric, their sum over a rotation-invariant energy is */
+        const double share[6] = {-v[0] * g[0],
+                                 -v[1] * g[1],
+                                 -v[2] * g[2],
+                                 -0.5 * (v[0] * g[1] + v[1] * g[0]),
+                                 -0.5 * (v[0] * g[2] + v[2] * g[0]),
+                                 -0.5 * (v[1] * g[2] + v[2] * g[1])};
+        for (int i = 0; i < 6; i++) result->virial[i] += share[i];
+        if (!result->atom_virial) continue;
+        for (int i = 0; i < 6; i++) {
+            result->atom_virial[6 * (int64_t)edges->source[k] + i] += 0.5 * share[i];
+            result->atom_virial[6 * (int64_t)edges->target[k] + i] += 0.5 * share[i];
+        }
+    }
+}

@@ -1,0 +1,90 @@
+#include "edge_stages/edge_stages.cuh"
+#include "edge_stages/rotation.cuh"
+#include "weights/radial_table.cuh"
+
+namespace {
+
+constexpr int LANES = 4;
+constexpr float SCALE = 1.0f / 5.0f; /* fairchem's rescale factor of the sum over neighbours */
+constexpr int WIDTH = 3 * CHANNELS;
+
+__global__ void __launch_bounds__(LANES *ROW_THREADS)
+    forward(edge_list edges, radial_table table, float *x) {
+    __shared__ float2 shared[(LANES - 1) * 9 * ROW_THREADS];
+    int node = blockIdx.x;
+    row_thread t;
+    float2 sum[9];
+#pragma unroll
+    for (int k = 0; k < 9; k++) sum[k] = make_float2(0, 0);
+    int2 in = edges_into(edges, node, 0, *edges.count);
+    for (int e = in.x + t.lane; e < in.y; e += LANES) {
+        edge_record r(edges.record + (size_t)e * EDGE_RECORD);
+        radial_piece piece(table, edges.place[e], WIDTH);
+        float factor = SCALE * r.envelope();
+        float2 y[9];
+#pragma unroll
+        for (int k = 0; k < 9; k++) y[k] = make_float2(0, 0);
+#pragma unroll
+        for (int k = 0; k < 3; k++) {
+            float2 v = piece.value(k * CHANNELS + t.channel);
+            y[l_major_of_row(k)] = make_float2(v.x * factor, v.y * factor);
+        }
+        rotate_back_add(r, y, sum);
+    }
+    sum_lanes<LANES>(shared, sum);
+    if (t.lane > 0) return;
+    float *to = x + (size_t)node * NODE_WIDTH + t.channel;
+#pragma unroll
+    for (int k = 0; k < 9; k++) {
+        float2 before = load_pair(to + k * CHANNELS);
+        store_pair(to + k * CHANNELS, make_float2(before.x + sum[k].x, before.y + sum[k].y));
+    }
+}
+
+__global__ void __launch_bounds__(LANES *ROW_THREADS)
+    backward(edge_list edges, radial_table table, const float *__restrict__ g_x,
+             edge_gradient gradient) {
+    int node = blockIdx.x;
+    row_thread t;
+    float2 g[9];
+    load_node(g_x, node, t.channel, g);
+    int2 in = edges_into(edges, node, 0, *edges.count);
+    for (int e = in.x + t.lane; e < in.y; e += LANES) {
+        edge_record r(edges.record + (size_t)e * EDGE_RECORD);
+        radial_piece piece(table, edges.place[e], WIDTH);
+        float4 *to = gradient.target + 2 * (size_t)e + t.channel / WARP_CHANNELS;
+        const float4 before = *to; /* read early, it is needed late */
+        float2 q[9], y[9];
+        rotate(r, g, q);
+        float by_factor = 0, by_distance = 0;
+#pragma unroll
+        for (int k = 0; k < 9; k++) y[k] = make_float2(0, 0);
+#pragma unroll
+        for (int k = 0; k < 3; k++) {
+            float2 v = piece.value(k * CHANNELS + t.channel);
+            y[l_major_of_row(k)] = v;
+            by_factor += dot(q[l_major_of_row(k)], v);
+            by_distance += dot(q[l_major_of_row(k)], piece.slope(k * CHANNELS + t.channel));
+        }
+        const float2 turn = torque(y, q);
+        const float factor = SCALE * r.envelope();
+        add_to_gradient(to, before,
+                        make_float3(factor * turn.x, factor * turn.y,
+                                    SCALE * r.envelope_slope() * by_factor + factor * by_distance));
+    }
+}
+
+} // namespace
+
+void edge_degree_embedding_forward(cudaStream_t stream, const edge_list &edges, radial_table table,
+                                   float *x) {
+    if (edges.owned == 0) return;
+    forward<<<(unsigned)edges.owned, LANES * ROW_THREADS, 0, stream>>>(edges, table, x);
+}
+
+void edge_degree_embedding_backward(cudaStream_t stream, const edge_list &edges, radial_table table,
+                                    const float *g_x, edge_gradient gradient) {
+    if (edges.owned == 0) return;
+    backward<<<(unsigned)edges.owned, LANES * ROW_THREADS, 0, stream>>>(edges, table, g_x,
+                                                                        gradient);
+}

@@ -1,0 +1,291 @@
+#include "edge_stages/edge_stages.cuh"
+#include "edge_stages/rotation.cuh"
+
+namespace {
+
+/* Groups of ROW_THREADS threads that share a node's edges, and blocks that do, forward: few nodes
+ * need many to fill the GPU. */
+constexpr int FORWARD_LANES = 4, MOST_SPLITS = 4;
+constexpr int BACKWARD_LANES = 4;
+constexpr int FEW_NODES = 600;
+/* What a block may have of shared memory on every GPU of these, less what is not asked for. */
+constexpr size_t SHARED_MEMORY = 98 << 10;
+
+/* How a warp's channels of an edge's radial functions come to shared memory, as so many arrays
+ * [radials][WARP_CHANNELS], and what they are there at two channels. */
+template <typename Radials> struct radial_reader;
+
+template <typename S> struct radial_reader<stored_radials<S>> {
+    using number = S;
+    static constexpr int FORWARD = 1, BACKWARD = 2;
+    stored_radials<S> from;
+
+    __device__ __forceinline__ radial_reader(const stored_radials<S> &radials, const edge_list &,
+                                             char *)
+        : from(radials) {}
+    __device__ __forceinline__ void peek(visited_edge, int) const {}
+    /* row: of the chunk */
+    template <int ROWS, int ARRAYS>
+    __device__ __forceinline__ void fetch(S *to, int row, int channel, int) const {
+        const size_t at = (size_t)row * radial_width(ROWS) + channel;
+        copy_rows_ahead<radials_of(ROWS)>(to, from.radial + at, 2 * CHANNELS);
+        if (ARRAYS == BACKWARD)
+            copy_rows_ahead<radials_of(ROWS)>(to + radials_of(ROWS) * WARP_CHANNELS,
+                                              from.radial_slope + at, 2 * CHANNELS);
+    }
+    /* what value and slope need to know of an edge */
+    __device__ __forceinline__ float beyond(int) const { return 0; }
+    template <int ROWS> __device__ __forceinline__ float2 value(const S *at, int i, float) const {
+        return load_pair(at + i * WARP_CHANNELS);
+    }
+    template <int ROWS> __device__ __forceinline__ float2 slope(const S *at, int i, float) const {
+        return load_pair(at + (radials_of(ROWS) + i) * WARP_CHANNELS);
+    }
+};
+
+/* Where the places of a warp's next edges in tables are kept. */
+constexpr int PLACES_BYTES = 4 * (int)sizeof(radial_place);
+
+template <> struct radial_reader<tabulated_radials> {
+    using number = __half;
+    static constexpr int FORWARD = PARABOLA_ROWS, BACKWARD = PARABOLA_ROWS;
+    tabulated_radials from;
+    const radial_place *place_of;
+    radial_place *places; /* [4] */
+
+    __device__ __forceinline__ radial_reader(const tabulated_radials &radials,
+                                             const edge_list &edges, char *of_warp)
+        : from(radials), place_of(edges.place), places(reinterpret_cast<radial_place *>(of_warp)) {}
+    __device__ __forceinline__ void peek(visited_edge v, int place) const {
+        if (threadIdx.x % 32 == 0)
+            copy_cached<sizeof(radial_place)>(places + place, place_of + v.edge);
+    }
+    template <int ROWS, int ARRAYS>
+    __device__ __forceinline__ void fetch(__half *to, int, int channel, int place) const {
+        copy_rows_ahead<ARRAYS * radials_of(ROWS), true>(
+            to,
+            from.values + (size_t)places[place].knot * (PARABOLA_ROWS * radial_width(ROWS)) +
+                channel,
+            2 * CHANNELS);
+    }
+    __device__ __forceinline__ float beyond(int place) const { return places[place].beyond; }
+    template <int ROWS>
+    __device__ __forceinline__ float2 value(const __half *at, int i, float beyond) const {
+        float2 v = load_pair(at + i * WARP_CHANNELS);
+        float2 s = load_pair(at + (radials_of(ROWS) + i) * WARP_CHANNELS);
+        add_scaled(s, 0.5f * beyond - 0.5f,
+                   load_pair(at + (2 * radials_of(ROWS) + i) * WARP_CHANNELS));
+        add_scaled(v, beyond * from.step, s);
+        return v;
+    }
+    template <int ROWS>
+    __device__ __forceinline__ float2 slope(const __half *at, int i, float beyond) const {
+        float2 v = load_pair(at + (radials_of(ROWS) + i) * WARP_CHANNELS);
+        add_scaled(v, beyond - 0.5f, load_pair(at + (2 * radials_of(ROWS) + i) * WARP_CHANNELS));
+        return v;
+    }
+};
+
+/* What a warp reads of an edge, forward. */
+template <typename Radials, int ROWS> struct alignas(16) forward_inputs {
+    using reader = radial_reader<Radials>;
+    typename reader::number radial[reader::FORWARD * radials_of(ROWS) * WARP_CHANNELS];
+    float record[EDGE_RECORD];
+};
+/* ... backward; gradient: its sum of the edge's gradients so far */
+template <typename Radials, int ROWS> struct alignas(16) backward_inputs {
+    using reader = radial_reader<Radials>;
+    typename reader::number g_message[ROWS * WARP_CHANNELS];
+    typename reader::number radial[reader::BACKWARD * radials_of(ROWS) * WARP_CHANNELS];
+    float record[EDGE_RECORD];
+    float4 gradient;
+};
+
+/* Groups that share a node's edges backward where there are few nodes. */
+template <typename Radials> constexpr int backward_lanes_few() {
+    constexpr size_t a_group = ring_memory<backward_inputs<Radials, 9>, 1>();
+    return SHARED_MEMORY / a_group < 8 ? int(SHARED_MEMORY / a_group) : 8;
+}
+
+template <typename S, typename Radials, int ROWS>
+__global__ void __launch_bounds__(FORWARD_LANES *ROW_THREADS)
+    forward(edge_list edges, edge_span span, const float *__restrict__ h, Radials radials,
+            S *__restrict__ message) {
+    extern __shared__ __align__(16) char shared[];
+    using inputs = forward_inputs<Radials, ROWS>;
+    using reader = radial_reader<Radials>;
+    int node = blockIdx.x, end = min(span.begin + span.size, *edges.count);
+    row_thread t;
+    int2 in = edges_into(edges, node, span.begin, end);
+    int2 out = edges_out_of(edges, node, span.begin, end);
+    if (in.x >= in.y && out.x >= out.y) return;
+    float2 x[9];
+    load_node(h, node, t.channel, x);
+    __shared__ __align__(16) char places[FORWARD_LANES * 2][PLACES_BYTES];
+    const reader radial(radials, edges, places[threadIdx.x / 32]);
+    walk_edges(
+        edge_walk(edges, in, out, FORWARD_LANES * blockIdx.y + t.lane, FORWARD_LANES * gridDim.y),
+        ring_of_warp<inputs>(shared), [&](visited_edge v, int place) { radial.peek(v, place); },
+        [&](visited_edge v, int place, inputs &to) {
+            radial.template fetch<ROWS, reader::FORWARD>(
+                to.radial, v.edge - span.begin, v.side * CHANNELS + t.warp_channel(), place);
+            copy_ahead<sizeof to.record>(to.record, edges.record + (size_t)v.edge * EDGE_RECORD);
+        },
+        [&](visited_edge v, int place, const inputs &from) {
+            float2 y[9];
+            rotate(edge_record(from.record), x, y);
+            const float beyond = radial.beyond(place);
+            S *to = message + (size_t)(v.edge - span.begin) * message_width(ROWS) +
+                    v.side * CHANNELS + t.channel;
+#pragma unroll
+            for (int k = 0; k < ROWS; k++) {
+                float2 s = radial.template value<ROWS>(from.radial + t.channel_in_warp(),
+                                                       radial_of_row(k), beyond);
+                float2 row = y[l_major_of_row(k)];
+                store_pair(to + k * 2 * CHANNELS, make_float2(row.x * s.x, row.y * s.y));
+            }
+        });
+}
+
+/* The gradient of one half of one edge's message, radial functions * D x, at two channels: adds to g_x;
+ * returns the torque and, in z, the gradient by the distance that the radial functions depend on.
+ * channel: in the warp's */
+template <typename Radials, int ROWS>
+__device__ __forceinline__ float3 absorb(const backward_inputs<Radials, ROWS> &from, int channel,
+                                         const radial_reader<Radials> &radial, float beyond,
+                                         const float2 (&x)[9], float2 (&g_x)[9]) {
+    constexpr int RADIALS = radials_of(ROWS);
+    edge_record r(from.record);
+    float2 y[9], g_y[9], g_scale[RADIALS];
+    rotate(r, x, y);
+#pragma unroll
+    for (int i = 0; i < RADIALS; i++) g_scale[i] = make_float2(0, 0);
+#pragma unroll
+    for (int k = 0; k < 9; k++) g_y[k] = make_float2(0, 0);
+#pragma unroll
+    for (int k = 0; k < ROWS; k++) {
+        float2 g = load_pair(from.g_message + k * WARP_CHANNELS + channel);
+        float2 s = radial.template value<ROWS>(from.radial + channel, radial_of_row(k), beyond);
+        float2 v = y[l_major_of_row(k)], &sum = g_scale[radial_of_row(k)];
+        sum.x = fmaf(g.x, v.x, sum.x);
+        sum.y = fmaf(g.y, v.y, sum.y);
+        g_y[l_major_of_row(k)] = make_float2(g.x * s.x, g.y * s.y);
+    }
+    float by_distance = 0;
+#pragma unroll
+    for (int i = 0; i < RADIALS; i++)
+        by_distance +=
+            dot(g_scale[i], radial.template slope<ROWS>(from.radial + channel, i, beyond));
+    float2 turn = torque(g_y, y);
+    rotate_back_add(r, g_y, g_x);
+    return make_float3(turn.x, turn.y, by_distance);
+}
+
+template <typename S, typename Radials, int ROWS, int LANES>
+__global__ void __launch_bounds__(LANES *ROW_THREADS, LANES == 4 ? 2 : 1)
+    backward(edge_list edges, edge_span span, const float *__restrict__ h, Radials radials,
+             const S *__restrict__ g_message, float *__restrict__ g_h, bool add,
+             edge_gradient gradient) {
+    extern __shared__ __align__(16) char shared[];
+    using inputs = backward_inputs<Radials, ROWS>;
+    using reader = radial_reader<Radials>;
+    int node = blockIdx.x, end = min(span.begin + span.size, *edges.count);
+    row_thread t;
+    int2 in = edges_into(edges, node, span.begin, end);
+    int2 out = edges_out_of(edges, node, span.begin, end);
+    if (in.x >= in.y && out.x >= out.y && add) return;
+    float2 x[9], g_x[9];
+    load_node(h, node, t.channel, x);
+#pragma unroll
+    for (int k = 0; k < 9; k++) g_x[k] = make_float2(0, 0);
+    /* where this warp's gradients are summed */
+    float4 *const to_target = gradient.target + t.channel / WARP_CHANNELS;
+    const ptrdiff_t to_source = gradient.source - gradient.target;
+    auto sum_of = [&](visited_edge v) {
+        return to_target + ((v.side ? 0 : to_source) + 2 * (ptrdiff_t)v.edge);
+    };
+    __shared__ __align__(16) char places[LANES * 2][PLACES_BYTES];
+    const reader radial(radials, edges, places[threadIdx.x / 32]);
+    walk_edges(
+        edge_walk(edges, in, out, t.lane, LANES), ring_of_warp<inputs>(shared),
+        [&](visited_edge v, int place) { radial.peek(v, place); },
+        [&](visited_edge v, int place, inputs &to) {
+            const int row = v.edge - span.begin, channel = v.side * CHANNELS + t.warp_channel();
+            radial.template fetch<ROWS, reader::BACKWARD>(to.radial, row, channel, place);
+            copy_rows_ahead<ROWS>(to.g_message,
+                                  g_message + (size_t)row * message_width(ROWS) + channel,
+                                  2 * CHANNELS);
+            copy_ahead<sizeof to.record>(to.record, edges.record + (size_t)v.edge * EDGE_RECORD,
+                                         sum_of(v));
+        },
+        [&](visited_edge v, int place, const inputs &from) {
+            const float3 g = absorb<Radials, ROWS>(from, t.channel_in_warp(), radial,
+                                                   radial.beyond(place), x, g_x);
+            add_to_gradient(sum_of(v), from.gradient, g);
+        });
+    __syncthreads();
+    sum_lanes<LANES>(reinterpret_cast<float2 *>(shared), g_x);
+    if (t.lane > 0) return;
+    float *to = g_h + (size_t)node * NODE_WIDTH + t.channel;
+#pragma unroll
+    for (int k = 0; k < 9; k++) {
+        float2 before = add ? load_pair(to + k * CHANNELS) : make_float2(0, 0);
+        store_pair(to + k * CHANNELS, make_float2(before.x + g_x[k].x, before.y + g_x[k].y));
+    }
+}
+
+template <typename S, typename Radials, int ROWS>
+void launch_forward(cudaStream_t stream, const edge_list &edges, edge_span span, const float *h,
+                    const Radials &radials, S *message) {
+    const unsigned splits = edges.nodes < FEW_NODES ? MOST_SPLITS : 1;
+    launch_with_memory(forward<S, Radials, ROWS>, dim3((unsigned)edges.nodes, splits),
+                       FORWARD_LANES * ROW_THREADS,
+                       ring_memory<forward_inputs<Radials, ROWS>, FORWARD_LANES>(), stream, edges,
+                       span, h, radials, message);
+}
+
+template <typename S, typename Radials, int ROWS, int LANES>
+void launch_backward(cudaStream_t stream, const edge_list &edges, edge_span span, const float *h,
+                     const Radials &radials, const S *g_message, float *g_h, bool add,
+                     edge_gradient gradient) {
+    launch_with_memory(backward<S, Radials, ROWS, LANES>, dim3((unsigned)edges.nodes),
+                       LANES * ROW_THREADS,
+                       walk_and_sum_memory<backward_inputs<Radials, ROWS>, LANES>(), stream, edges,
+                       span, h, radials, g_message, g_h, add, gradient);
+}
+
+} // namespace
+
+template <typename S, typename Radials>
+void node_to_edge_wigner_permute_forward(cudaStream_t stream, int rows, const edge_list &edges,
+                                         edge_span span, const float *h, const Radials &radials,
+                                         S *message) {
+    if (edges.nodes == 0) return;
+    auto launch = rows == 9 ? launch_forward<S, Radials, 9> : launch_forward<S, Radials, 7>;
+    launch(stream, edges, span, h, radials, message);
+}
+
+template <typename S, typename Radials>
+void node_to_edge_wigner_permute_backward(cudaStream_t stream, int rows, const edge_list &edges,
+                                          edge_span span, const float *h, const Radials &radials,
+                                          const S *g_message, float *g_h, bool add,
+                                          edge_gradient gradient) {
+    if (edges.nodes == 0) return;
+    constexpr int FEW = backward_lanes_few<Radials>();
+    auto launch = rows == 9 ? launch_backward<S, Radials, 9, BACKWARD_LANES>
+                            : launch_backward<S, Radials, 7, BACKWARD_LANES>;
+    if (edges.nodes < FEW_NODES)
+        launch =
+            rows == 9 ? launch_backward<S, Radials, 9, FEW> : launch_backward<S, Radials, 7, FEW>;
+    launch(stream, edges, span, h, radials, g_message, g_h, add, gradient);
+}
+
+#define INSTANTIATE(S, Radials)                                                                \
+    template void node_to_edge_wigner_permute_forward<S, Radials>(                             \
+        cudaStream_t, int, const edge_list &, edge_span, const float *, const Radials &, S *); \
+    template void node_to_edge_wigner_permute_backward<S, Radials>(                            \
+        cudaStream_t, int, const edge_list &, edge_span, const float *, const Radials &,       \
+        const S *, float *, bool, edge_gradient);
+INSTANTIATE(__half, tabulated_radials)
+INSTANTIATE(__half, stored_radials<__half>)
+INSTANTIATE(float, stored_radials<float>)

@@ -1,0 +1,165 @@
+/* What is done with an edge's Wigner entries, for two channels at a time: core/edge_stages/rotation.h. */
+#ifndef UMAS_ROTATION_CUH
+#define UMAS_ROTATION_CUH
+
+#include "edge_stages/edge_walk.cuh"
+
+/* l-major index and radial function of every m-major row (core/edge_stages/rotation.h). */
+__host__ __device__ constexpr int l_major_of_row(int row) {
+    constexpr int table[9] = {0, 2, 6, 3, 7, 1, 5, 8, 4};
+    return table[row];
+}
+__host__ __device__ constexpr int radial_of_row(int row) {
+    constexpr int table[9] = {0, 1, 2, 3, 4, 3, 4, 5, 5};
+    return table[row];
+}
+__host__ __device__ constexpr int degree_of_row(int row) {
+    constexpr int table[9] = {0, 1, 2, 1, 2, 1, 2, 2, 2};
+    return table[row];
+}
+
+/* An edge's record in registers. */
+struct edge_record {
+    float d[EDGE_RECORD];
+    /* from: this edge's, 16-byte aligned */
+    __device__ __forceinline__ explicit edge_record(const float *from) {
+#pragma unroll
+        for (int i = 0; i < EDGE_RECORD / 4; i++) {
+            float4 v = reinterpret_cast<const float4 *>(from)[i];
+            d[4 * i] = v.x;
+            d[4 * i + 1] = v.y;
+            d[4 * i + 2] = v.z;
+            d[4 * i + 3] = v.w;
+        }
+    }
+    __device__ __forceinline__ float envelope() const { return d[RECORD_ENVELOPE]; }
+    __device__ __forceinline__ float envelope_slope() const { return d[RECORD_ENVELOPE + 1]; }
+};
+
+__device__ __forceinline__ void add_scaled(float2 &sum, float factor, float2 v) {
+    sum.x = fmaf(factor, v.x, sum.x);
+    sum.y = fmaf(factor, v.y, sum.y);
+}
+__device__ __forceinline__ float dot(float2 a, float2 b) { return fmaf(a.x, b.x, a.y * b.y); }
+
+/* y = D x, node frame to edge frame, l-major */
+__device__ __forceinline__ void rotate(const edge_record &r, const float2 (&x)[9], float2 (&y)[9]) {
+    y[0] = x[0];
+#pragma unroll
+    for (int i = 0; i < 3; i++) {
+        y[1 + i] = make_float2(0, 0);
+#pragma unroll
+        for (int j = 0; j < 3; j++) add_scaled(y[1 + i], r.d[3 * i + j], x[1 + j]);
+    }
+#pragma unroll
+    for (int i = 0; i < 5; i++) {
+        y[4 + i] = make_float2(0, 0);
+#pragma unroll
+        for (int j = 0; j < 5; j++) add_scaled(y[4 + i], r.d[9 + 5 * i + j], x[4 + j]);
+    }
+}
+
+/* x += D^T y, edge frame to node frame, l-major */
+__device__ __forceinline__ void rotate_back_add(const edge_record &r, const float2 (&y)[9],
+                                                float2 (&x)[9]) {
+    x[0].x += y[0].x;
+    x[0].y += y[0].y;
+#pragma unroll
+    for (int j = 0; j < 3; j++)
+#pragma unroll
+        for (int i = 0; i < 3; i++) add_scaled(x[1 + j], r.d[3 * i + j], y[1 + i]);
+#pragma unroll
+    for (int j = 0; j < 5; j++)
+#pragma unroll
+        for (int i = 0; i < 5; i++) add_scaled(x[4 + j], r.d[9 + 5 * i + j], y[4 + i]);
+}
+
+/* g . J_x y and g . J_z y, summed over this thread's channels */
+__device__ __forceinline__ float2 torque(const float2 (&g)[9], const float2 (&y)[9]) {
+    const float root_3 = 1.7320508075688772935f;
+    float2 turn;
+    turn.x = dot(g[3], y[2]) - dot(g[2], y[3]) + dot(g[4], y[5]) - dot(g[5], y[4]) +
+             root_3 * (dot(g[7], y[6]) - dot(g[6], y[7])) + dot(g[8], y[7]) - dot(g[7], y[8]);
+    turn.y = dot(g[2], y[1]) - dot(g[1], y[2]) + dot(g[7], y[4]) - dot(g[4], y[7]) +
+             root_3 * (dot(g[6], y[5]) - dot(g[5], y[6])) + dot(g[8], y[5]) - dot(g[5], y[8]);
+    return turn;
+}
+
+/* A warp's sum of its lanes' g is added to what was in an edge's gradient before. */
+__device__ __forceinline__ void add_to_gradient(float4 *gradient, const float4 &before, float3 g) {
+    const float sum = warp_sums(g);
+    const int component = (int)threadIdx.x % 32 / 8;
+    if (threadIdx.x % 8 == 0 && component < 3)
+        reinterpret_cast<float *>(gradient)[component] =
+            reinterpret_cast<const float *>(&before)[component] + sum;
+}
+
+/* A block of LANES * ROW_THREADS threads: this thread's first channel, its lane, and the sum of
+ * `value` over lanes (in their order) on lane 0. */
+struct row_thread {
+    int channel, lane;
+    __device__ __forceinline__ row_thread()
+        : channel(2 * (threadIdx.x & (ROW_THREADS - 1))), lane(threadIdx.x / ROW_THREADS) {}
+    /* the warp's first channel, and how far from it this thread's is */
+    __device__ __forceinline__ int warp_channel() const { return channel & -WARP_CHANNELS; }
+    __device__ __forceinline__ int channel_in_warp() const { return channel % WARP_CHANNELS; }
+};
+
+__device__ __forceinline__ void load_node(const float *__restrict__ x, int node, int channel,
+                                          float2 (&v)[9]) {
+    const float *from = x + (size_t)node * NODE_WIDTH + channel;
+#pragma unroll
+    for (int k = 0; k < 9; k++) v[k] = load_pair(from + k * CHANNELS);
+}
+
+/* Sum nine rows over a block's lanes; the result is right on lane 0.
+ * shared: (LANES - 1) * 9 * ROW_THREADS float2. */
+template <int LANES> __device__ __forceinline__ void sum_lanes(float2 *shared, float2 (&v)[9]) {
+    int thread = threadIdx.x & (ROW_THREADS - 1), lane = threadIdx.x / ROW_THREADS;
+    if (lane > 0)
+#pragma unroll
+        for (int k = 0; k < 9; k++) shared[((lane - 1) * 9 + k) * ROW_THREADS + thread] = v[k];
+    __syncthreads();
+    if (lane == 0)
+        for (int l = 0; l < LANES - 1; l++)
+#pragma unroll
+            for (int k = 0; k < 9; k++) {
+                float2 more = shared[(l * 9 + k) * ROW_THREADS + thread];
+                v[k].x += more.x;
+                v[k].y += more.y;
+            }
+}
+
+/* Shared memory of a block that walks over edges and then sums rows over its lanes. */
+template <typename Inputs, int LANES> constexpr size_t walk_and_sum_memory() {
+    constexpr size_t ring = ring_memory<Inputs, LANES>();
+    constexpr size_t sums = (LANES - 1) * 9 * ROW_THREADS * sizeof(float2);
+    return ring > sums ? ring : sums;
+}
+
+/* The edges into a node, and the places in `out` of the edges out of it, that a span covers. */
+__device__ __forceinline__ int2 edges_into(const edge_list &edges, int node, int begin, int end) {
+    return make_int2(max(edges.first[node], begin), min(edges.first[node + 1], end));
+}
+__device__ __forceinline__ int first_not_below(const int *__restrict__ out, int from, int to,
+                                               int edge) {
+    while (from < to) {
+        int middle = (from + to) / 2;
+        if (out[middle] < edge)
+            from = middle + 1;
+        else
+            to = middle;
+    }
+    return from;
+}
+__device__ __forceinline__ int2 edges_out_of(const edge_list &edges, int node, int begin, int end) {
+    int from = edges.out_first[node], to = edges.out_first[node + 1];
+    if (begin == 0 && end == *edges.count) return make_int2(from, to);
+    /* most nodes have no edge in a small span: two looks tell, a search takes a dozen */
+    if (from == to || edges.out[from] >= end || edges.out[to - 1] < begin)
+        return make_int2(from, from);
+    return make_int2(first_not_below(edges.out, from, to, begin),
+                     first_not_below(edges.out, from, to, end));
+}
+
+#endif

@@ -1,0 +1,124 @@
+/* conv1 and the gate of its result in one kernel, on Hopper. */
+#include "products/so2_tiles.cuh"
+#include "products/tiled_product.cuh"
+
+namespace {
+
+#ifdef UMAS_HOPPER
+
+/* What a thread keeps of a part, half of the channels, and where its results go. */
+struct gated_rows {
+    tile_rows gated;
+    const float *bias;      /* of this thread's channels */
+    int channel;            /* the part's first */
+    float open[2][2][2][8]; /* degree 1, 2; row; eight */
+
+    /* Box `box` of the sums is the gate of a degree. */
+    __device__ __forceinline__ void gate(const float *sums, int box, int degree) {
+        gated.put((degree - 1) * CHANNELS + channel, [&](int second, int eight, float(&v)[8]) {
+            biased(sums, box, degree - 1, second, eight, v);
+#pragma unroll
+            for (int i = 0; i < 8; i++) open[degree - 1][second][eight][i] = quick_sigmoid(v[i]);
+        });
+    }
+    /* ... the row of degree 0 */
+    __device__ __forceinline__ void scalars(const float *sums, int box) {
+        gated.put(2 * CHANNELS + channel, [&](int second, int eight, float(&v)[8]) {
+            biased(sums, box, 2, second, eight, v);
+        });
+        gated.put(3 * CHANNELS + channel, [&](int second, int eight, float(&v)[8]) {
+            biased(sums, box, 2, second, eight, v);
+#pragma unroll
+            for (int i = 0; i < 8; i++) v[i] *= quick_sigmoid(v[i]);
+        });
+    }
+    /* ... row k of a message, of a degree above 0 */
+    __device__ __forceinline__ void vectors(const float *sums, int box, int k, int degree) {
+        gated.put((k + 3) * CHANNELS + channel, [&](int second, int eight, float(&v)[8]) {
+            if (k < 3)
+                biased(sums, box, k + 2, second, eight, v);
+            else
+                take_eight(sums, box, second, eight, v);
+#pragma unroll
+            for (int i = 0; i < 8; i++) v[i] *= open[degree - 1][second][eight][i];
+        });
+    }
+
+  private:
+    __device__ __forceinline__ void biased(const float *sums, int box, int k, int second, int eight,
+                                           float (&v)[8]) const {
+        float b[8];
+        load_eight(bias + k * CHANNELS + 32 * eight, b);
+        take_eight(sums, box, second, eight, v);
+#pragma unroll
+        for (int i = 0; i < 8; i++) v[i] += b[i];
+    }
+};
+
+__device__ __forceinline__ void multiply_parts(tile_pipeline &p, int warpgroup, int rows,
+                                               __half *gated, const tiled_weights &w,
+                                               const tile_edges &edges, const float *bias) {
+    const tile_place at(warpgroup);
+    for (tile_schedule s(edges, w.parts); s.more(); s.next()) {
+        const tile_pass *pass = w.pass + s.part() * w.passes;
+        const int channel = s.part() * CHANNELS / 2;
+        gated_rows r{{gated, gated_width(rows), at, s.first_row(), s.left()},
+                     bias + channel + at.column,
+                     channel,
+                     {}};
+        {
+            float sums[96];
+            p.multiply_pass<192>(warpgroup, pass[0].steps, sums);
+            r.gate(sums, 0, 1);
+            r.gate(sums, 1, 2);
+            r.scalars(sums, 2);
+        }
+        {
+            float sums[64];
+            p.multiply_pass<128>(warpgroup, pass[1].steps, sums);
+            r.vectors(sums, 0, 1, 1);
+            r.vectors(sums, 1, 2, 2);
+        }
+        {
+            float sums[128];
+            p.multiply_pass<256>(warpgroup, pass[2].steps, sums);
+#pragma unroll
+            for (int i = 0; i < 4; i++) r.vectors(sums, i, 3 + i, 1 + i % 2);
+        }
+        if (w.passes == 4) {
+            float sums[64];
+            p.multiply_pass<128>(warpgroup, pass[3].steps, sums);
+            r.vectors(sums, 0, 7, 2);
+            r.vectors(sums, 1, 8, 2);
+        }
+    }
+}
+
+#endif
+
+__global__ void __launch_bounds__(TILE_THREADS, 1)
+    kernel(const __grid_constant__ CUtensorMap message, const __grid_constant__ tiled_weights w,
+           tile_edges edges, int rows, const float *bias, __half *gated) {
+#ifdef UMAS_HOPPER
+    extern __shared__ __align__(1024) char memory[];
+    float *shared_bias = reinterpret_cast<float *>(memory + BIAS);
+    for (int i = (int)threadIdx.x; i < BIASES; i += TILE_THREADS) shared_bias[i] = bias[i];
+    share_block(
+        memory, [&](tile_pipeline &p) { copy_tiles(p, &message, w, edges); },
+        [&](tile_pipeline &p, int warpgroup) {
+            multiply_parts(p, warpgroup, rows, gated, w, edges, shared_bias);
+        });
+#endif
+}
+
+} // namespace
+
+bool so2_gate_forward(cudaStream_t stream, int rows, const edge_list &edges, edge_span span,
+                      const tiled_weights &w, const float *bias, const __half *message,
+                      __half *gated) {
+    if (span.size == 0) return true;
+    CUtensorMap from;
+    return tile_map(message, span.size, message_width(rows), &from) &&
+           launch_tiles(kernel, stream, span, w.parts, from, w, tile_edges{edges.count, span}, rows,
+                        bias, gated);
+}

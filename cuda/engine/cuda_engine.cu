@@ -1,0 +1,426 @@
+/* The CUDA engine's life: device, weights, memory, and the loop that repeats a step until its
+ * result can be trusted. */
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <new>
+
+#include "engine/cuda_backend.h"
+#include "engine/memory_plan.cuh"
+
+namespace {
+
+umas_status device_error(umas_error *error, const char *what, cudaError_t status) {
+    return umas_fail(error,
+                     status == cudaErrorMemoryAllocation ? UMAS_ERROR_MEMORY : UMAS_ERROR_DEVICE,
+                     "%s: %s", what, cudaGetErrorString(status));
+}
+
+/* ---- input -------------------------------------------------------------------------------- */
+
+template <typename S> void upload_list(cuda_engine<S> &e, const umas_atoms *atoms) {
+    size_t total = size_t(atoms->total);
+    cudaMemcpyAsync(e.element, atoms->element, total * sizeof(int), cudaMemcpyHostToDevice,
+                    e.stream);
+    std::vector<int> identity;
+    const int *node = atoms->node;
+    if (!node) {
+        for (int i = 0; i < atoms->total; i++) identity.push_back(i);
+        node = identity.data();
+    }
+    cudaMemcpyAsync(e.node, node, total * sizeof(int), cudaMemcpyHostToDevice, e.stream);
+    if (atoms->owned > 0) {
+        cudaMemcpyAsync(e.first, atoms->first, (size_t(atoms->owned) + 1) * sizeof(int64_t),
+                        cudaMemcpyHostToDevice, e.stream);
+        cudaMemcpyAsync(e.neighbour, atoms->neighbour, candidate_count(atoms) * sizeof(int),
+                        cudaMemcpyHostToDevice, e.stream);
+    }
+    cudaStreamSynchronize(e.stream); /* `identity` ends here */
+}
+
+template <typename S>
+umas_status upload_positions(cuda_engine<S> &e, const umas_atoms *atoms, umas_error *error) {
+    for (int i = 0; i < atoms->total; i++) {
+        const double *r = atoms->position + 3 * size_t(i);
+        if (!std::isfinite(r[0]) || !std::isfinite(r[1]) || !std::isfinite(r[2]))
+            return umas_fail_rows(error, UMAS_ERROR_GEOMETRY, i, -1,
+                                  "atom position (%g, %g, %g) is not finite", r[0], r[1], r[2]);
+    }
+    size_t bytes = size_t(atoms->total) * 3 * sizeof(double);
+    if (bytes > 0) std::memcpy(e.position_host, atoms->position, bytes);
+    cudaMemcpyAsync(e.position, e.position_host, bytes, cudaMemcpyHostToDevice, e.stream);
+    return UMAS_OK;
+}
+
+/* ---- steps -------------------------------------------------------------------------------- */
+
+template <typename S> umas_status wait_for(cuda_engine<S> &e, umas_error *error) {
+    cudaError_t status = cudaStreamSynchronize(e.stream);
+    if (status == cudaSuccess) status = cudaGetLastError();
+    return status == cudaSuccess ? UMAS_OK
+                                 : device_error(error, "the GPU failed in a step", status);
+}
+
+/* The number of edges, counted on the device without building them. */
+template <typename S>
+umas_status count_edges(cuda_engine<S> &e, int64_t *edges, umas_error *error) {
+    edge_list_count(e.stream, e.candidates(), e.list(), e.report);
+    cudaMemcpyAsync(e.report_host, e.report, sizeof(step_report), cudaMemcpyDeviceToHost, e.stream);
+    umas_status status = wait_for(e, error);
+    *edges = static_cast<step_report *>(e.report_host)->edges;
+    return status;
+}
+
+/* Do the buffers that the input goes through suffice as they are? */
+template <typename S> bool input_fits(const cuda_engine<S> &e, const umas_atoms *atoms) {
+    return size_t(atoms->total) < e.element.capacity() &&
+           candidate_count(atoms) < e.neighbour.capacity();
+}
+
+/* Memory, candidates and positions of atoms that the plan is for; `resized`: it has just become so.
+ * The list goes first: the next call may rely on it even where these positions are refused. */
+template <typename S>
+umas_status fill_plan(cuda_engine<S> &e, const umas_atoms *atoms, bool resized, umas_error *error) {
+    umas_status status = UMAS_OK;
+    if (resized || !input_fits(e, atoms)) status = reserve_input(e, atoms, error);
+    if (status != UMAS_OK) return status;
+    if (atoms->list_changed) upload_list(e, atoms);
+    status = upload_positions(e, atoms, error);
+    if (status != UMAS_OK || !resized) return status;
+    int64_t edges = 0;
+    status = count_edges(e, &edges, error);
+    return status == UMAS_OK ? plan_memory(e, edges, error) : status;
+}
+
+/* Make the plan one for this call's atoms.  After a failure it is for none: the next call starts
+ * over. */
+template <typename S>
+umas_status prepare(cuda_engine<S> &e, const umas_atoms *atoms, umas_error *error) {
+    bool resized = atoms->owned != e.plan.owned || atoms->nodes != e.plan.nodes;
+    e.plan.owned = atoms->owned;
+    e.plan.nodes = atoms->nodes;
+    umas_status status = fill_plan(e, atoms, resized, error);
+    if (status != UMAS_OK) e.plan.owned = -1;
+    return status;
+}
+
+template <typename S> umas_status capture(cuda_engine<S> &e, bool atom_virial, umas_error *error) {
+    cudaGraph_t graph = nullptr;
+    e.drop_graph();
+    cudaError_t status = cudaStreamBeginCapture(e.stream, cudaStreamCaptureModeThreadLocal);
+    if (status != cudaSuccess) return device_error(error, "starting a graph", status);
+    umas_status queued = queue_step(e, atom_virial, error);
+    status = cudaStreamEndCapture(e.stream, &graph);
+    if (queued != UMAS_OK) return queued;
+    if (status == cudaSuccess) status = cudaGraphInstantiate(&e.graph, graph, 0);
+    if (graph) cudaGraphDestroy(graph);
+    if (status != cudaSuccess) return device_error(error, "making a graph of the step", status);
+    e.graph_virial = atom_virial;
+    e.graph_scale = e.gradient_scale;
+    return UMAS_OK;
+}
+
+/* Run one step and wait for it.  Steps that talk to other ranks cannot be graphs. */
+template <typename S> umas_status run(cuda_engine<S> &e, bool atom_virial, umas_error *error) {
+    umas_status status = UMAS_OK;
+    if (e.setup.exchange) {
+        status = queue_step(e, atom_virial, error);
+    } else {
+        if (!e.graph || e.graph_virial != atom_virial || e.graph_scale != e.gradient_scale)
+            status = capture(e, atom_virial, error);
+        if (status == UMAS_OK) {
+            cudaError_t launched = cudaGraphLaunch(e.graph, e.stream);
+            if (launched != cudaSuccess) status = device_error(error, "starting a step", launched);
+        }
+    }
+    return status == UMAS_OK ? wait_for(e, error) : status;
+}
+
+/* Does any rank want to repeat?  All must then. */
+template <typename S> bool any_rank(cuda_engine<S> &e, bool mine, bool *failed) {
+    double vote = mine ? 1 : 0;
+    const umas_exchange *exchange = e.setup.exchange;
+    if (exchange && exchange->sum(exchange->context, &vote, 1)) *failed = true;
+    return vote > 0;
+}
+
+template <typename S> bool finite(const cuda_engine<S> &e) {
+    const step_report &r = *static_cast<step_report *>(e.report_host);
+    return !r.not_finite && std::isfinite(r.energy);
+}
+
+/* Gradients that overflow 16 bits are tried again, smaller.  A step needs no more than a few
+ * tries: 2^-4 of 2^12 is far below any gradient that fp32 itself survives. */
+constexpr float FIRST_SCALE = 4096.0f, SMALLEST_SCALE = 1.0f / 16;
+/* What overflows passes, and small gradients lose digits at a small scale: after this many sound
+ * steps the next larger one is tried again.  All ranks count the same steps. */
+constexpr int STEPS_AT_SMALLER_SCALE = 100;
+
+template <typename S> void try_larger_scale(cuda_engine<S> &e) {
+    if (sizeof(S) > 2 || e.gradient_scale >= FIRST_SCALE) return;
+    if (e.sound_steps < STEPS_AT_SMALLER_SCALE) return;
+    e.gradient_scale *= 16;
+    e.sound_steps = 0;
+}
+
+template <typename S>
+umas_status step_until_sound(cuda_engine<S> &e, bool atom_virial, umas_error *error) {
+    const step_report &report = *static_cast<step_report *>(e.report_host);
+    bool lost = false;
+    umas_status status = UMAS_OK;
+    try_larger_scale(e);
+    while (status == UMAS_OK && !lost) {
+        status = run(e, atom_virial, error);
+        if (status != UMAS_OK) break;
+        if (report.overlap[0] >= 0)
+            return umas_fail_rows(error, UMAS_ERROR_GEOMETRY, report.overlap[0], report.overlap[1],
+                                  "two atoms are on top of each other");
+        bool grow = report.edges > e.plan.edges;
+        if (grow) status = plan_memory(e, report.edges, error);
+        if (status != UMAS_OK || any_rank(e, grow, &lost)) continue;
+        if (!any_rank(e, !finite(e), &lost)) break;
+        if (e.gradient_scale <= SMALLEST_SCALE || sizeof(S) > 2)
+            return umas_fail(error, UMAS_ERROR_OVERFLOW,
+                             "energies or forces are not finite; try precision single or double");
+        e.gradient_scale /= 16;
+        e.sound_steps = 0;
+    }
+    if (status == UMAS_OK && lost)
+        status = umas_fail(error, UMAS_ERROR_EXCHANGE, "the sum over ranks failed");
+    return status;
+}
+
+/* Results from pinned memory: forces of a node belong to its atom, images get none. */
+template <typename S>
+void hand_out(const cuda_engine<S> &e, const umas_atoms *atoms, umas_result *result) {
+    const step_report &report = *static_cast<step_report *>(e.report_host);
+    result->energy = report.energy;
+    std::memcpy(result->virial, report.virial, sizeof report.virial);
+    for (int i = 0; i < atoms->total; i++) {
+        int n = atoms->node ? atoms->node[i] : i;
+        if (i != n && n < atoms->owned) continue;
+        std::memcpy(result->force + 3 * size_t(i), e.force_host + 3 * size_t(n),
+                    3 * sizeof(double));
+        if (result->atom_virial)
+            std::memcpy(result->atom_virial + 6 * size_t(i), e.atom_virial_host + 6 * size_t(n),
+                        6 * sizeof(double));
+    }
+    if (result->atom_energy)
+        std::memcpy(result->atom_energy, e.atom_energy_host, size_t(atoms->owned) * sizeof(double));
+}
+
+template <typename S>
+umas_status evaluate(void *self, const umas_atoms *atoms, int64_t system_atoms, umas_result *result,
+                     umas_error *error) {
+    auto &e = *static_cast<cuda_engine<S> *>(self);
+    cudaError_t set = cudaSetDevice(e.device);
+    if (set != cudaSuccess) return device_error(error, "choosing the GPU", set);
+    if (e.system_atoms != double(system_atoms)) e.drop_graph();
+    e.system_atoms = double(system_atoms);
+    umas_status status = prepare(e, atoms, error);
+    if (status == UMAS_OK) status = step_until_sound(e, result->atom_virial != nullptr, error);
+    if (status != UMAS_OK) return status;
+    hand_out(e, atoms, result);
+    e.sound_steps++;
+    return UMAS_OK;
+}
+
+/* ---- weights ------------------------------------------------------------------------------ */
+
+/* Of the memory, what tabulated radial functions may take: more would be missed by atoms. */
+constexpr size_t TABLES_SHARE = 16;
+
+template <typename S> bool reserve_tables(cuda_engine<S> &e) {
+    const size_t layers = size_t(e.a->layers), radials = layers * e.radial_values_of_a_layer();
+    e.tabulated = sizeof(S) == 2 && radials * sizeof(__half) <= e.memory / TABLES_SHARE;
+    if (!e.degree_values.reserve(e.knots() * RADIAL_ROWS * 3 * CHANNELS) ||
+        !e.present_elements.reserve(UMAS_ELEMENTS) || !e.element_slot.reserve(UMAS_ELEMENTS))
+        return false;
+    if (e.tabulated) return e.radial_values.reserve(radials);
+    e.radial_values.release();
+    return e.hidden_values.reserve(layers * e.hidden_values_of_a_layer());
+}
+
+/* Radial tables for the elements that are present; they do not depend on the mixture. */
+template <typename S> umas_status fill_tables(cuda_engine<S> &e, umas_error *error) {
+    const int present = int(e.present.size());
+    std::vector<int> slot(UMAS_ELEMENTS, 0);
+    for (size_t i = 0; i < e.present.size(); i++) slot[size_t(e.present[i])] = int(i);
+    release_edges(e); /* what a plan needs depends on the tables */
+    e.plan.owned = -1;
+    if (!reserve_tables(e))
+        return umas_fail(error, UMAS_ERROR_MEMORY, "no GPU memory for radial tables of %d elements",
+                         present);
+    cudaMemcpy(e.present_elements, e.present.data(), e.present.size() * sizeof(int),
+               cudaMemcpyHostToDevice);
+    cudaMemcpy(e.element_slot, slot.data(), slot.size() * sizeof(int), cudaMemcpyHostToDevice);
+    radial_table_fill(e.stream, e.weights.edge_degree, e.present_elements, present, true,
+                      e.degree_values);
+    for (int i = 0; i < e.a->layers; i++) {
+        const radial_mlp &mlp = e.weights.block[size_t(i)].radial;
+        if (e.tabulated)
+            radial_parabolas_fill(e.stream, mlp, e.present_elements, present,
+                                  e.radial_values_of(i));
+        else
+            radial_table_fill(e.stream, mlp, e.present_elements, present, false,
+                              e.hidden_values_of(i));
+    }
+    return wait_for(e, error);
+}
+
+template <typename S> umas_status merge(void *self, const int64_t *counts, umas_error *error) {
+    auto &e = *static_cast<cuda_engine<S> *>(self);
+    cudaError_t set = cudaSetDevice(e.device);
+    if (set != cudaSuccess) return device_error(error, "choosing the GPU", set);
+    umas_status status = merge_experts(e.setup.model, e.setup.task, e.setup.charge, e.setup.spin,
+                                       counts, e.merged, error);
+    if (status != UMAS_OK) return status;
+    e.drop_graph();
+    if (!upload_weights(e.merged, e.tiled, e.weights))
+        return umas_fail(error, UMAS_ERROR_MEMORY, "no GPU memory for the merged weights");
+    std::vector<int> present;
+    for (int z = 1; z < UMAS_ELEMENTS; z++)
+        if (counts[z] > 0) present.push_back(z);
+    if (present == e.present) return UMAS_OK;
+    e.present = present;
+    status = fill_tables(e, error);
+    if (status != UMAS_OK) e.present.clear(); /* there are no tables then */
+    return status;
+}
+
+/* ---- what is said of it --------------------------------------------------------------------- */
+
+template <typename S> void describe(const void *self, char *text, size_t size) {
+    const auto &e = *static_cast<const cuda_engine<S> *>(self);
+    cudaDeviceProp properties;
+    if (cudaGetDeviceProperties(&properties, e.device) != cudaSuccess) properties.name[0] = 0;
+    char radials[64] = "";
+    if (!e.tabulated)
+        (void)std::snprintf(radials, sizeof radials, " and radial functions of %d",
+                            e.plan.kept_radials);
+    (void)std::snprintf(text, size,
+                        "GPU %d (%s): %d atoms, %d edges in %d chunks, activations of %d%s of %d "
+                        "layers kept, %.2f GiB (%.1f KiB an atom) of %.1f",
+                        e.device, properties.name, std::max(0, e.plan.owned), e.plan.edges,
+                        e.plan.chunks(), e.plan.kept_layers, radials, e.a->layers,
+                        gib(e.plan.bytes), double(e.plan.bytes) / 1024 / std::max(1, e.plan.owned),
+                        gib(e.memory));
+}
+
+/* ---- life --------------------------------------------------------------------------------- */
+
+template <typename S> void destroy(void *self) { delete static_cast<cuda_engine<S> *>(self); }
+
+umas_status choose_device(int wanted, int *device, umas_error *error) {
+    int devices = 0, driver = 0;
+    cudaError_t status = cudaGetDeviceCount(&devices);
+    if (cudaDriverGetVersion(&driver) == cudaSuccess && driver == 0)
+        return umas_fail(error, UMAS_ERROR_DEVICE,
+                         "no NVIDIA driver is loaded on this machine; use pair style umas");
+    if (status == cudaErrorInsufficientDriver)
+        return umas_fail(error, UMAS_ERROR_DEVICE,
+                         "the NVIDIA driver is older than CUDA %d.%d needs; update it",
+                         CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
+    if (status != cudaSuccess || devices == 0)
+        return umas_fail(error, UMAS_ERROR_DEVICE, "no NVIDIA GPU is visible (%s)",
+                         status == cudaSuccess ? "none found" : cudaGetErrorString(status));
+    if (wanted >= devices)
+        return umas_fail(error, UMAS_ERROR_DEVICE, "there is no device %d; %d visible", wanted,
+                         devices);
+    *device = wanted < 0 ? 0 : wanted;
+    status = cudaSetDevice(*device);
+    if (status == cudaSuccess) status = cudaFree(nullptr); /* takes hold of the device */
+    if (status != cudaSuccess) return device_error(error, "the GPU cannot be used", status);
+    cudaDeviceProp properties;
+    status = cudaGetDeviceProperties(&properties, *device);
+    if (status != cudaSuccess) return device_error(error, "asking about the GPU", status);
+    if (properties.major < 8)
+        return umas_fail(error, UMAS_ERROR_DEVICE,
+                         "%s has compute capability %d.%d; 8.0 or newer is needed", properties.name,
+                         properties.major, properties.minor);
+    return UMAS_OK;
+}
+
+template <typename S>
+umas_status start(cuda_engine<S> &e, const umas_engine_setup *setup, int device,
+                  double memory_fraction, umas_error *error) {
+    e.setup = *setup;
+    e.a = umas_model_architecture(setup->model);
+    e.rows = e.a->mmax == 2 ? 9 : 7;
+    e.gradient_scale = sizeof(S) == 2 ? FIRST_SCALE : 1;
+    umas_status status = choose_device(device, &e.device, error);
+    if (status != UMAS_OK) return status;
+    cudaError_t made = cudaStreamCreateWithFlags(&e.stream, cudaStreamNonBlocking);
+    if (made != cudaSuccess) return device_error(error, "making a stream", made);
+    size_t free_bytes = 0, all_bytes = 0;
+    made = cudaMemGetInfo(&free_bytes, &all_bytes);
+    if (made != cudaSuccess) return device_error(error, "asking for free GPU memory", made);
+    e.memory = size_t(memory_fraction * double(free_bytes));
+    e.tiled = sizeof(S) == 2 && tiles_supported(e.device);
+    if (!e.tiled) status = products_open(e.stream, &e.products, error);
+    if (status != UMAS_OK) return status;
+    e.merged = dense_weights_create(e.a);
+    if (!e.merged || !e.report.reserve(1) || !e.report_host.reserve(1) ||
+        !e.balance_sum.reserve(64) || !e.sum_host.reserve(64) ||
+        !e.reference.reserve(UMAS_ELEMENTS))
+        return umas_fail(error, UMAS_ERROR_MEMORY, "no memory for the engine");
+    cudaMemcpy(e.reference, setup->task->reference, UMAS_ELEMENTS * sizeof(double),
+               cudaMemcpyHostToDevice);
+    return UMAS_OK;
+}
+
+template <typename S>
+umas_status create(const umas_engine_setup *setup, int device, double memory_fraction, void **self,
+                   const umas_engine_operations **operations, umas_error *error) {
+    static const umas_engine_operations cuda_operations = {
+        merge<S>, evaluate<S>, describe<S>, profile_step<S>, measure_rates<S>, destroy<S>};
+    auto *e = new (std::nothrow) cuda_engine<S>();
+    if (!e) return umas_fail(error, UMAS_ERROR_MEMORY, "no memory for an engine");
+    umas_status status = start(*e, setup, device, memory_fraction, error);
+    if (status != UMAS_OK) {
+        delete e;
+        return status;
+    }
+    *self = e;
+    *operations = &cuda_operations;
+    return UMAS_OK;
+}
+
+} // namespace
+
+template <typename S> cuda_engine<S>::~cuda_engine() {
+    if (stream) cudaSetDevice(device);
+    drop_graph();
+    products_close(products);
+    if (stream) cudaStreamDestroy(stream);
+    dense_weights_destroy(merged);
+}
+
+template <typename S> void cuda_engine<S>::drop_graph() {
+    if (graph) cudaGraphExecDestroy(graph);
+    graph = nullptr;
+}
+
+template struct cuda_engine<__half>;
+template struct cuda_engine<float>;
+
+umas_status umas_cuda_engine_create(const umas_engine_setup *setup, umas_precision precision,
+                                    int device, double memory_fraction, void **self,
+                                    const umas_engine_operations **operations, umas_error *error) {
+    const umas_architecture *a = umas_model_architecture(setup->model);
+    if (a->sphere_channels != CHANNELS || a->hidden_channels != CHANNELS ||
+        a->edge_channels != CHANNELS)
+        return umas_fail(error, UMAS_ERROR_UNSUPPORTED,
+                         "the CUDA engine runs models of %d channels, this one has %d, %d and %d; "
+                         "use pair style umas",
+                         CHANNELS, a->sphere_channels, a->hidden_channels, a->edge_channels);
+    return precision == UMAS_SINGLE
+               ? create<float>(setup, device, memory_fraction, self, operations, error)
+               : create<__half>(setup, device, memory_fraction, self, operations, error);
+}
+
+int umas_cuda_device_count(void) {
+    int devices = 0;
+    return cudaGetDeviceCount(&devices) == cudaSuccess ? devices : 0;
+}

@@ -1,0 +1,147 @@
+/* The CUDA engine's state: what cuda_engine.cu keeps between steps and cuda_step.cu works on. */
+#ifndef UMAS_CUDA_ENGINE_CUH
+#define UMAS_CUDA_ENGINE_CUH
+
+#include <memory>
+#include <vector>
+
+#include "core_c.h"
+#include "device_buffer.cuh"
+#include "edge_stages/edge_stages.cuh"
+#include "graph/edge_forces.cuh"
+#include "node_stages/node_stages.cuh"
+#include "products/products.cuh"
+#include "profile/stage_clock.cuh"
+#include "weights/device_weights.cuh"
+
+/* What the memory was made for, and how the edges are cut. */
+struct step_plan {
+    int owned = -1, nodes = -1; /* none yet */
+    int edges = 0;              /* capacity of the edge list */
+    int chunk = 0;              /* edges worked on at a time */
+    int kept_layers = 0;        /* last layers whose activations stay for the backward pass */
+    int kept_radials = 0;       /* of these, the last ones whose radial functions stay, too */
+    size_t bytes = 0;           /* all of it */
+    int chunks() const { return chunk > 0 ? (edges + chunk - 1) / chunk : 0; }
+};
+
+/* One layer's features, [nodes][9][C] each. */
+struct layer_features {
+    device_buffer<float> x, x_mid, h;
+};
+
+/* Activations of all edges that a kept layer leaves for its backward pass. */
+template <typename S> struct kept_activations { device_buffer<S> radial, gated, conv_2; };
+
+template <typename S> struct cuda_engine {
+    umas_engine_setup setup{};
+    const umas_architecture *a = nullptr;
+    int rows = 9;
+    int device = 0;
+    size_t memory = 0; /* bytes the engine may plan with */
+    cudaStream_t stream = nullptr;
+    bool tiled = false;                  /* products by the kernels of so2_tiles.cuh; else ... */
+    product_library *products = nullptr; /* ... by cuBLAS */
+    bool failed = false;                 /* a product could not be queued */
+
+    dense_weights *merged = nullptr;
+    device_weights<S> weights;
+    std::vector<int> present; /* atomic numbers the radial tables are made for */
+    device_buffer<int> present_elements, element_slot;
+    bool tabulated = false; /* the layers' radial functions; else their MLPs' hidden layers */
+    device_buffer<float> degree_values, hidden_values; /* tables */
+    device_buffer<__half> radial_values;
+    device_buffer<double> reference;
+
+    step_plan plan;
+    /* input */
+    device_buffer<double> position;
+    device_buffer<int> element, node, neighbour;
+    device_buffer<long long> first;
+    host_buffer<double> position_host;
+    /* the edge list */
+    device_buffer<int> count, in_first, out_first, out, unsorted, cursor;
+    device_buffer<radial_place> place;
+    device_buffer<float4> vector;
+    device_buffer<float> record;
+    device_buffer<char> scan;
+    /* nodes */
+    std::vector<layer_features> layer; /* [layers + 1]; of the last only x */
+    device_buffer<float> g_x, g_h, energy;
+    /* a chunk of edges */
+    device_buffer<S> hidden, radial, radial_slope, message, conv_1, gated, conv_2, g_conv_2;
+    std::vector<kept_activations<S>> kept; /* [layers] */
+    /* gradients and results */
+    device_buffer<float4> g_target, g_source, edge_vector;
+    device_buffer<double> force, atom_virial, atom_energy, partial, balance_sum;
+    device_buffer<step_report> report;
+    host_buffer<step_report> report_host;
+    host_buffer<double> force_host, atom_energy_host, atom_virial_host;
+    host_buffer<float> exchange_host;
+    host_buffer<double> sum_host;
+
+    /* the captured step and what it was captured for */
+    cudaGraphExec_t graph = nullptr;
+    bool graph_virial = false;
+    float graph_scale = 0;
+
+    float gradient_scale = 1; /* gradients are this much larger than they are */
+    int sound_steps = 0;      /* since it changed */
+    double system_atoms = 0;
+
+    stage_clock *clock = nullptr; /* times the step that is queued; NULL: nothing does */
+    int timed_edges = 0;          /* of that step */
+
+    ~cuda_engine();
+    void drop_graph();
+
+    edge_list edges() const {
+        return {plan.owned, plan.nodes, plan.edges, count,  in_first,
+                out_first,  out,        place,      vector, record};
+    }
+    edge_list_buffers list() const {
+        return {plan.edges, count,  in_first, out_first, out,  place,
+                unsorted,   cursor, vector,   record,    scan, scan.capacity()};
+    }
+    edge_gradient gradient() const { return {g_target, g_source}; }
+    candidate_list candidates() const {
+        return {plan.owned,   plan.nodes,          position, element, node, first, neighbour,
+                element_slot, int(present.size()), a->cutoff};
+    }
+    float knots_per_length() const { return float((RADIAL_KNOTS - 1) / a->cutoff); }
+    size_t knots() const { return present.size() * present.size() * RADIAL_KNOTS; }
+    radial_table degree_table() const { return {degree_values, knots_per_length()}; }
+    size_t hidden_values_of_a_layer() const { return knots() * RADIAL_ROWS * CHANNELS; }
+    float *hidden_values_of(int layer) const {
+        return hidden_values + hidden_values_of_a_layer() * size_t(layer);
+    }
+    radial_table layer_table(int layer) const {
+        return {hidden_values_of(layer), knots_per_length()};
+    }
+    size_t radial_values_of_a_layer() const {
+        return knots() * PARABOLA_ROWS * size_t(radial_width(rows));
+    }
+    __half *radial_values_of(int layer) const {
+        return radial_values + radial_values_of_a_layer() * size_t(layer);
+    }
+    tabulated_radials layer_radials(int layer) const {
+        return {radial_values_of(layer), 1 / knots_per_length()};
+    }
+    /* Bytes for everything but tabulated radial functions. */
+    size_t room() const { return memory - radial_values.capacity() * sizeof(__half); }
+};
+
+/* Queue a whole step on the engine's stream: edge list, forward, backward, results to pinned host
+ * memory.  With an exchange it waits for the stream where other ranks take part.
+ * Status: EXCHANGE, DEVICE. */
+template <typename S>
+umas_status queue_step(cuda_engine<S> &e, bool atom_virial, umas_error *error);
+
+/* `profile` and `device_rates` of umas_engine_operations. */
+template <typename S>
+umas_status profile_step(void *self, int atom_virial, umas_stage_time *stages, int capacity,
+                         int *count, umas_error *error);
+template <typename S>
+umas_status measure_rates(void *self, umas_device_rates *rates, umas_error *error);
+
+#endif

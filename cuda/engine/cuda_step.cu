@@ -1,0 +1,342 @@
+/* One evaluation on the GPU, stage by stage: the counterpart of core/engine/cpu_engine.c. */
+#include "engine/cuda_engine.cuh"
+#include "profile/stage_costs.cuh"
+
+#include <type_traits>
+
+namespace {
+
+template <typename S> struct step {
+    cuda_engine<S> &e;
+    cudaStream_t stream;
+    edge_list edges;
+    edge_gradient gradient;
+    int owned, nodes, rows;
+    /* Products by tiles and tabulated radial functions are of 16 bits alone. */
+    static constexpr bool HALF = std::is_same<S, __half>::value;
+    stage_costs<S> cost{rows, double(owned), double(nodes), double(e.timed_edges)};
+
+    explicit step(cuda_engine<S> &engine)
+        : e(engine), stream(engine.stream), edges(engine.edges()), gradient(engine.gradient()),
+          owned(engine.plan.owned), nodes(engine.plan.nodes), rows(engine.rows) {}
+
+    /* What is queued from here on is timed as this stage, where a step is timed. */
+    void begin(const char *stage, stage_cost least) const {
+        if (e.clock) e.clock->begin(stage, least);
+    }
+
+    bool kept(int layer) const { return layer >= e.a->layers - e.plan.kept_layers; }
+    bool radial_kept(int layer) const { return layer >= e.a->layers - e.plan.kept_radials; }
+    /* Where a chunk's activations live: in the layer's store or in the chunk's buffers. */
+    S *place(int layer, device_buffer<S> kept_activations<S>::*store, S *chunk_buffer, int width,
+             edge_span span) const {
+        S *all = e.kept[size_t(layer)].*store;
+        return all ? all + size_t(span.begin) * size_t(width) : chunk_buffer;
+    }
+    S *radial_of(int layer, edge_span span) const {
+        return place(layer, &kept_activations<S>::radial, e.radial, radial_width(rows), span);
+    }
+    S *gated_of(int layer, edge_span span) const {
+        return place(layer, &kept_activations<S>::gated, e.gated, gated_width(rows), span);
+    }
+    S *conv_2_of(int layer, edge_span span) const {
+        return place(layer, &kept_activations<S>::conv_2, e.conv_2, conv_2_width(rows), span);
+    }
+    edge_span span(int chunk) const {
+        int begin = chunk * e.plan.chunk;
+        return {begin, min(e.plan.chunk, e.plan.edges - begin)};
+    }
+    void check(bool queued) { e.failed = e.failed || !queued; }
+
+    /* ---- products ---- */
+
+    void so2_forward(const device_so2<S> &w, edge_span s, const S *x, S *y) {
+        if constexpr (HALF)
+            if (e.tiled)
+                return check(
+                    tiled_products(stream, edges, s, w.forward, x, w.width_in, y, w.width_out));
+        for (int i = 0; i < w.parts; i++) {
+            const auto &p = w.part[i];
+            check(product_nt(e.products, {s.size, p.n, p.k, w.width_in, w.width_out}, x + p.from,
+                             p.w, y + p.to));
+        }
+    }
+    void so2_backward(const device_so2<S> &w, edge_span s, const S *g_y, S *g_x) {
+        if constexpr (HALF)
+            if (e.tiled)
+                return check(tiled_products(stream, edges, s, w.backward, g_y, w.width_out, g_x,
+                                            w.width_in));
+        for (int i = 0; i < w.parts; i++) {
+            const auto &p = w.part[i];
+            check(product_nn(e.products, {s.size, p.n, p.k, w.width_out, w.width_in}, g_y + p.to,
+                             p.w, g_x + p.from));
+        }
+    }
+
+    /* message -> gated */
+    void conv_1_forward(const device_so2<S> &w, edge_span s, S *gated) {
+        if constexpr (HALF)
+            if (e.tiled) {
+                begin("so2_conv_1_gate_forward products", cost.so2_gate_forward(s, w));
+                return check(
+                    so2_gate_forward(stream, rows, edges, s, w.forward, w.bias, e.message, gated));
+            }
+        begin("so2_conv_1_forward products", cost.so2(s, w));
+        so2_forward(w, s, e.message, e.conv_1);
+        begin("gate_forward", cost.gate_forward(s));
+        gate_forward<S>(stream, rows, edges, s, w.bias, e.conv_1, gated);
+    }
+    /* g_conv_2 -> the gradient of conv_1, in its place */
+    void conv_2_backward(const device_so2<S> &w, edge_span s, const S *gated) {
+        if constexpr (HALF)
+            if (e.tiled) {
+                begin("so2_conv_2_gate_backward products", cost.so2_gate_backward(s, w));
+                return check(so2_gate_backward(stream, rows, edges, s, w.backward, e.g_conv_2,
+                                               gated, e.conv_1));
+            }
+        S *g_gated = e.message; /* which is not needed any more */
+        begin("so2_conv_2_backward products", cost.so2(s, w));
+        so2_backward(w, s, e.g_conv_2, g_gated);
+        begin("gate_backward", cost.gate_backward(s));
+        gate_backward<S>(stream, rows, edges, s, gated, g_gated, e.conv_1);
+    }
+
+    /* ---- edges ---- */
+
+    /* A layer's radial functions or their slopes, unless there are tables of them. */
+    void radial_product(int layer, edge_span s, bool slope, S *out) {
+        if (e.tabulated) return;
+        const auto &w = e.weights.block[size_t(layer)];
+        begin(slope ? "unified_radial_mlp_backward" : "unified_radial_mlp_forward",
+              cost.radial_hidden(s));
+        radial_hidden<S>(stream, edges, s, e.layer_table(layer), slope, e.hidden);
+        begin(slope ? "unified_radial_mlp_backward products"
+                    : "unified_radial_mlp_forward products",
+              cost.product(s, w.radial_outputs, CHANNELS));
+        const S *hidden = e.hidden;
+        if constexpr (HALF)
+            if (e.tiled)
+                return check(tiled_products(stream, edges, s, w.radial_tiles, hidden, HIDDEN_WIDTH,
+                                            out, w.radial_outputs));
+        check(product_nt(e.products,
+                         {s.size, w.radial_outputs, HIDDEN_WIDTH, HIDDEN_WIDTH, w.radial_outputs},
+                         hidden, w.radial_w, out));
+    }
+    void node_to_edge_forward(int layer, edge_span s) {
+        const float *h = e.layer[size_t(layer)].h;
+        S *message = e.message;
+        begin("node_to_edge_wigner_permute_forward", cost.node_to_edge_forward(s, e.tabulated));
+        if constexpr (HALF)
+            if (e.tabulated)
+                return node_to_edge_wigner_permute_forward(stream, rows, edges, s, h,
+                                                           e.layer_radials(layer), message);
+        const stored_radials<S> radials = {radial_of(layer, s), nullptr};
+        node_to_edge_wigner_permute_forward(stream, rows, edges, s, h, radials, message);
+    }
+    void node_to_edge_backward(int layer, int chunk) {
+        const edge_span s = span(chunk);
+        const float *h = e.layer[size_t(layer)].h;
+        const S *g_message = e.message;
+        begin("node_to_edge_wigner_permute_backward", cost.node_to_edge_backward(s, e.tabulated));
+        if constexpr (HALF)
+            if (e.tabulated)
+                return node_to_edge_wigner_permute_backward(stream, rows, edges, s, h,
+                                                            e.layer_radials(layer), g_message,
+                                                            e.g_h, chunk > 0, gradient);
+        const stored_radials<S> radials = {radial_of(layer, s), e.radial_slope};
+        node_to_edge_wigner_permute_backward(stream, rows, edges, s, h, radials, g_message, e.g_h,
+                                             chunk > 0, gradient);
+    }
+    void convolve(int layer, edge_span s) {
+        const auto &w = e.weights.block[size_t(layer)];
+        node_to_edge_forward(layer, s);
+        conv_1_forward(w.conv_1, s, gated_of(layer, s));
+        begin("so2_conv_2_forward products", cost.so2(s, w.conv_2));
+        so2_forward(w.conv_2, s, gated_of(layer, s), conv_2_of(layer, s));
+    }
+    void edges_forward(int layer) {
+        const auto &w = e.weights.block[size_t(layer)];
+        auto &f = e.layer[size_t(layer)];
+        const float *x = f.x;
+        for (int chunk = 0; chunk < e.plan.chunks(); chunk++) {
+            edge_span s = span(chunk);
+            radial_product(layer, s, false, radial_of(layer, s));
+            convolve(layer, s);
+            begin("permute_wigner_inv_edge_to_node_forward", cost.edge_to_node_forward(s));
+            permute_wigner_inv_edge_to_node_forward<S>(stream, rows, edges, s, w.conv_2.bias,
+                                                       conv_2_of(layer, s), x, f.x_mid);
+            x = f.x_mid;
+        }
+        if (e.plan.chunks() == 0) copy_nodes(f.x_mid, f.x);
+    }
+    void chunk_backward(int layer, int chunk) {
+        const auto &w = e.weights.block[size_t(layer)];
+        edge_span s = span(chunk);
+        if (!radial_kept(layer)) radial_product(layer, s, false, radial_of(layer, s));
+        if (!kept(layer)) convolve(layer, s);
+        begin("permute_wigner_inv_edge_to_node_backward", cost.edge_to_node_backward(s));
+        permute_wigner_inv_edge_to_node_backward<S>(stream, rows, edges, s, w.conv_2.bias,
+                                                    conv_2_of(layer, s), e.g_x, e.g_conv_2,
+                                                    gradient);
+        conv_2_backward(w.conv_2, s, gated_of(layer, s));
+        begin("so2_conv_1_backward products", cost.so2(s, w.conv_1));
+        so2_backward(w.conv_1, s, e.conv_1, e.message);
+        radial_product(layer, s, true, e.radial_slope);
+        node_to_edge_backward(layer, chunk);
+    }
+
+    /* ---- nodes ---- */
+
+    void copy_nodes(float *to, const float *from) {
+        cudaMemcpyAsync(to, from, size_t(owned) * NODE_WIDTH * sizeof *to, cudaMemcpyDeviceToDevice,
+                        stream);
+    }
+    /* Energies of the network, and g_x by what the last layer leaves. */
+    void head() {
+        begin("energy_head", cost.head());
+        energy_head(stream, owned, e.element, e.weights.head, e.gradient_scale,
+                    e.layer[size_t(e.a->layers)].x, e.energy, e.g_x);
+        begin("sum_energies", cost.sum_energies());
+        sum_energies(stream, owned, e.element, e.energy, e.setup.task->rmsd, e.reference,
+                     e.atom_energy, e.partial, &static_cast<step_report *>(e.report)->energy);
+    }
+
+    /* ---- other ranks ---- */
+
+    umas_status balance(float *x, bool backward, umas_error *error) {
+        const int *channel[2] = {e.a->charge_channel, e.a->spin_channel};
+        const double target[2] = {double(e.setup.charge), double(e.setup.spin - 1)};
+        begin(backward ? "balance_channels_backward" : "balance_channels_forward",
+              cost.balance(channel[0][1] - channel[0][0] + channel[1][1] - channel[1][0]));
+        for (int k = 0; k < 2; k++) {
+            int set = backward ? 1 - k : k, end = channel[set][1];
+            double sum = backward ? 0 : target[set];
+            if (!e.setup.exchange && balance_channels_alone_pays(owned)) {
+                balance_channels_alone(stream, owned, e.element, channel[set][0], end, sum,
+                                       e.system_atoms, x);
+                continue;
+            }
+            for (int from = channel[set][0]; from < end; from += 64) {
+                int to = min(end, from + 64);
+                balance_channels_sum(stream, owned, e.element, from, to, x, e.partial,
+                                     e.balance_sum);
+                umas_status status = sum_over_ranks(to - from, error);
+                if (status != UMAS_OK) return status;
+                balance_channels_shift(stream, owned, e.element, from, to, e.balance_sum, sum,
+                                       e.system_atoms, x);
+            }
+        }
+        return UMAS_OK;
+    }
+    umas_status sum_over_ranks(int count, umas_error *error) {
+        const umas_exchange *exchange = e.setup.exchange;
+        if (!exchange) return UMAS_OK;
+        size_t bytes = size_t(count) * sizeof(double);
+        cudaMemcpyAsync(e.sum_host, e.balance_sum, bytes, cudaMemcpyDeviceToHost, stream);
+        cudaStreamSynchronize(stream);
+        if (exchange->sum(exchange->context, e.sum_host, count))
+            return umas_fail(error, UMAS_ERROR_EXCHANGE, "the sum over ranks failed");
+        cudaMemcpyAsync(e.balance_sum, e.sum_host, bytes, cudaMemcpyHostToDevice, stream);
+        return UMAS_OK;
+    }
+    /* Node rows through host memory to other ranks and back. */
+    umas_status exchange_rows(float *array, bool reverse, umas_error *error) {
+        const umas_exchange *exchange = e.setup.exchange;
+        if (!exchange) return UMAS_OK;
+        size_t bytes = size_t(nodes) * NODE_WIDTH * sizeof *array;
+        begin(reverse ? "exchange_reverse" : "exchange_forward", cost.exchange());
+        cudaMemcpyAsync(e.exchange_host, array, bytes, cudaMemcpyDeviceToHost, stream);
+        cudaStreamSynchronize(stream);
+        auto call = reverse ? exchange->reverse : exchange->forward;
+        if (call(exchange->context, e.exchange_host, NODE_WIDTH, UMAS_FLOAT32, UMAS_HOST))
+            return umas_fail(error, UMAS_ERROR_EXCHANGE, "exchanging features with ranks failed");
+        cudaMemcpyAsync(array, e.exchange_host, bytes, cudaMemcpyHostToDevice, stream);
+        return UMAS_OK;
+    }
+
+    /* ---- the whole ---- */
+
+    umas_status forward(umas_error *error) {
+        begin("embed_nodes", cost.embed_nodes());
+        embed_nodes(stream, owned, e.element, e.weights.sphere, e.layer[0].x);
+        begin("edge_degree_embedding_forward", cost.degree_forward());
+        edge_degree_embedding_forward(stream, edges, e.degree_table(), e.layer[0].x);
+        for (int i = 0; i < e.a->layers; i++) {
+            const auto &w = e.weights.block[size_t(i)];
+            auto &f = e.layer[size_t(i)];
+            begin("rms_norm_sh_forward", cost.norm_forward());
+            rms_norm_sh_forward(stream, owned, w.norm_1_w, w.norm_1_b, e.weights.csd, f.x, f.h);
+            umas_status status = exchange_rows(f.h, false, error);
+            if (status != UMAS_OK) return status;
+            edges_forward(i);
+            begin("atomwise_forward", cost.atomwise_forward());
+            atomwise_forward(stream, owned, w.atomwise, f.x_mid, e.layer[size_t(i) + 1].x);
+            status = balance(e.layer[size_t(i) + 1].x, false, error);
+            if (status != UMAS_OK) return status;
+        }
+        return UMAS_OK;
+    }
+    umas_status backward(umas_error *error) {
+        size_t n = size_t(e.plan.edges);
+        begin("clear_edge_gradients", cost.clear_gradients());
+        cudaMemsetAsync(e.g_target, 0, n * 2 * sizeof(float4), stream);
+        cudaMemsetAsync(e.g_source, 0, n * 2 * sizeof(float4), stream);
+        for (int i = e.a->layers - 1; i >= 0; i--) {
+            umas_status status = balance(e.g_x, true, error);
+            if (status != UMAS_OK) return status;
+            begin("atomwise_backward", cost.atomwise_backward());
+            atomwise_backward(stream, owned, e.weights.block[size_t(i)].atomwise,
+                              e.layer[size_t(i)].x_mid, e.g_x);
+            if (e.plan.chunks() == 0)
+                cudaMemsetAsync(e.g_h, 0, size_t(nodes) * NODE_WIDTH * sizeof(float), stream);
+            for (int chunk = 0; chunk < e.plan.chunks(); chunk++) chunk_backward(i, chunk);
+            status = exchange_rows(e.g_h, true, error);
+            if (status != UMAS_OK) return status;
+            begin("rms_norm_sh_backward", cost.norm_backward());
+            rms_norm_sh_backward(stream, owned, e.weights.block[size_t(i)].norm_1_w,
+                                 e.layer[size_t(i)].x, e.g_h, e.g_x);
+        }
+        begin("edge_degree_embedding_backward", cost.degree_backward());
+        edge_degree_embedding_backward(stream, edges, e.degree_table(), e.g_x, gradient);
+        return UMAS_OK;
+    }
+    void results(bool atom_virial) {
+        double scale = e.setup.task->rmsd / double(e.gradient_scale);
+        begin("edges_to_forces", cost.forces());
+        edges_to_forces(stream, edges, gradient, scale, e.edge_vector, e.force,
+                        atom_virial ? static_cast<double *>(e.atom_virial) : nullptr, e.partial,
+                        e.report);
+        size_t n = size_t(nodes);
+        begin("results_to_host", cost.results());
+        cudaMemcpyAsync(e.report_host, e.report, sizeof(step_report), cudaMemcpyDeviceToHost,
+                        stream);
+        cudaMemcpyAsync(e.force_host, e.force, n * 3 * sizeof(double), cudaMemcpyDeviceToHost,
+                        stream);
+        cudaMemcpyAsync(e.atom_energy_host, e.atom_energy, size_t(owned) * sizeof(double),
+                        cudaMemcpyDeviceToHost, stream);
+        if (atom_virial)
+            cudaMemcpyAsync(e.atom_virial_host, e.atom_virial, n * 6 * sizeof(double),
+                            cudaMemcpyDeviceToHost, stream);
+    }
+};
+
+} // namespace
+
+template <typename S>
+umas_status queue_step(cuda_engine<S> &e, bool atom_virial, umas_error *error) {
+    e.failed = false;
+    step<S> s(e);
+    s.begin("edge_list", s.cost.edge_list());
+    edge_list_build(e.stream, e.candidates(), e.list(), e.report);
+    umas_status status = s.forward(error);
+    if (status != UMAS_OK) return status;
+    s.head();
+    status = s.backward(error);
+    if (status != UMAS_OK) return status;
+    s.results(atom_virial);
+    if (e.failed) return umas_fail(error, UMAS_ERROR_DEVICE, "the GPU refused a product");
+    return UMAS_OK;
+}
+
+template umas_status queue_step<__half>(cuda_engine<__half> &, bool, umas_error *);
+template umas_status queue_step<float>(cuda_engine<float> &, bool, umas_error *);

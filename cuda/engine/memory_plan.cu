@@ -1,0 +1,213 @@
+#include "engine/memory_plan.cuh"
+
+#include <algorithm>
+
+namespace {
+
+/* Edges a chunk may have: what keeps 32-bit indices into its widest array safe. */
+constexpr int LARGEST_CHUNK = 1 << 18;
+constexpr int SMALLEST_CHUNK = 1 << 12;
+constexpr int64_t MOST_EDGES = INT32_MAX / 2;
+
+/* Bytes a node, an edge of the list, an edge of a chunk, and an edge of a kept layer take. */
+template <typename S> struct sizes {
+    size_t node, edge, chunk_edge, kept_edge, kept_radial_edge;
+
+    explicit sizes(const cuda_engine<S> &e) {
+        const size_t L = size_t(e.a->layers), feature = NODE_WIDTH * sizeof(float);
+        const size_t message = size_t(message_width(e.rows));
+        const size_t radial = e.tabulated ? 0 : size_t(radial_width(e.rows));
+        const size_t hidden = e.tabulated ? 0 : HIDDEN_WIDTH;
+        const size_t conv_1 = size_t(conv_1_width(e.rows)), conv_2 = size_t(conv_2_width(e.rows));
+        const size_t gated = size_t(gated_width(e.rows));
+        node = (3 * L + 3) * feature + 256;
+        edge = sizeof(float4) * 6 + EDGE_RECORD * sizeof(float) + sizeof(radial_place) +
+               2 * sizeof(int);
+        chunk_edge = (hidden + 2 * radial + message + conv_1 + gated + 2 * conv_2) * sizeof(S);
+        kept_edge = (gated + conv_2) * sizeof(S);
+        kept_radial_edge = radial * sizeof(S);
+    }
+    size_t of_list(const step_plan &p) const {
+        return size_t(p.nodes) * node + size_t(p.edges) * edge;
+    }
+    size_t of_chunk(const step_plan &p) const { return size_t(p.chunk) * chunk_edge; }
+    size_t of_all(const step_plan &p) const {
+        const size_t kept =
+            size_t(p.kept_layers) * kept_edge + size_t(p.kept_radials) * kept_radial_edge;
+        return of_list(p) + of_chunk(p) + size_t(p.edges) * kept;
+    }
+};
+
+/* What these atoms with this many edges take at the least. */
+template <typename S> size_t least_bytes(const cuda_engine<S> &e, int64_t edges) {
+    const sizes<S> size(e);
+    return size_t(e.plan.nodes) * size.node + size_t(edges) * size.edge +
+           SMALLEST_CHUNK * size.chunk_edge;
+}
+
+template <typename S> bool fits(const cuda_engine<S> &e, int64_t edges) {
+    return edges <= MOST_EDGES && least_bytes(e, edges) <= e.room();
+}
+
+/* Edges come and go between steps: some room, where there is any, spares most repetitions. */
+template <typename S> int capacity_for(const cuda_engine<S> &e, int64_t edges) {
+    const int64_t more = edges > 0 ? edges + edges / 64 + 128 : 0;
+    return int(fits(e, more) ? more : edges);
+}
+
+/* Refuse what cannot fit, and say how many atoms like these would. */
+template <typename S>
+umas_status check_fit(const cuda_engine<S> &e, int64_t edges, umas_error *error) {
+    if (fits(e, edges)) return UMAS_OK;
+    if (edges > MOST_EDGES)
+        return umas_fail(error, UMAS_ERROR_MEMORY, "%lld edges are too many for one GPU; use more",
+                         (long long)edges);
+    const size_t need = least_bytes(e, edges), smallest = SMALLEST_CHUNK * sizes<S>(e).chunk_edge;
+    const double room = e.room() > smallest ? double(e.room() - smallest) : 0;
+    const double largest = 0.99 * double(e.plan.owned) * room / double(need - smallest);
+    return umas_fail(error, UMAS_ERROR_MEMORY,
+                     "%d atoms need %.1f GiB of GPU memory and may take %.1f; about %lld fit: use "
+                     "more GPUs or a larger memory fraction",
+                     e.plan.owned, gib(need), gib(e.room()), (long long)largest);
+}
+
+/* How many of at most `most` layers fit into `*room`, which they leave that much smaller. */
+int layers_that_fit(int most, size_t layer_bytes, size_t *room) {
+    const int layers = int(std::min(size_t(most), *room / layer_bytes));
+    *room -= size_t(layers) * layer_bytes;
+    return layers;
+}
+
+/* Chunks and kept layers for plan.edges edges, which fit. */
+template <typename S> void choose(cuda_engine<S> &e) {
+    const sizes<S> size(e);
+    step_plan &p = e.plan;
+    p.chunk = p.kept_layers = p.kept_radials = 0;
+    if (p.edges == 0) return;
+    size_t room = e.room() - size.of_list(p);
+    p.chunk = std::min(p.edges, LARGEST_CHUNK);
+    while (size.of_chunk(p) > room && p.chunk > SMALLEST_CHUNK) p.chunk /= 2;
+    room -= std::min(room, size.of_chunk(p));
+    const size_t edges = size_t(p.edges);
+    p.kept_layers = layers_that_fit(e.a->layers, edges * size.kept_edge, &room);
+    if (!e.tabulated)
+        p.kept_radials = layers_that_fit(p.kept_layers, edges * size.kept_radial_edge, &room);
+}
+
+template <typename S> bool reserve_nodes(cuda_engine<S> &e) {
+    size_t n = size_t(e.plan.nodes) + 1, width = n * NODE_WIDTH, L = size_t(e.a->layers);
+    bool ok = true;
+    if (e.layer.size() != L + 1) e.layer = std::vector<layer_features>(L + 1);
+    for (size_t i = 0; i <= L; i++) {
+        ok = ok && e.layer[i].x.reserve(width);
+        if (i < L) ok = ok && e.layer[i].x_mid.reserve(width) && e.layer[i].h.reserve(width);
+    }
+    for (auto *b : {&e.g_x, &e.g_h}) ok = ok && b->reserve(width);
+    size_t partials = size_t(force_partials(int(n))) * 6 + size_t(energy_partials(int(n))) +
+                      size_t(balance_partials(int(n))) * 64;
+    ok = ok && e.energy.reserve(n) && e.atom_energy.reserve(n) && e.atom_energy_host.reserve(n) &&
+         e.force.reserve(n * 3) && e.force_host.reserve(n * 3) && e.atom_virial.reserve(n * 6) &&
+         e.atom_virial_host.reserve(n * 6) && e.partial.reserve(partials);
+    return ok && (!e.setup.exchange || e.exchange_host.reserve(width));
+}
+
+template <typename S> bool reserve_edge_list(cuda_engine<S> &e) {
+    size_t n = size_t(e.plan.edges) + 1;
+    return e.count.reserve(1) && e.out.reserve(n) && e.place.reserve(n) && e.unsorted.reserve(n) &&
+           e.vector.reserve(n) && e.record.reserve(n * EDGE_RECORD) && e.g_target.reserve(2 * n) &&
+           e.g_source.reserve(2 * n) && e.edge_vector.reserve(n);
+}
+
+/* Memory for what products read.  cuBLAS multiplies all rows that a chunk has room for: what stands
+ * behind the last edge comes to nothing, but may not be memory that nobody has written. */
+template <typename S>
+bool reserve_operand(const cuda_engine<S> &e, device_buffer<S> &array, size_t count) {
+    const bool grows = count > array.capacity();
+    if (!array.reserve(count)) return false;
+    if (grows && !e.tiled) cudaMemsetAsync(array, 0, count * sizeof(S), e.stream);
+    return true;
+}
+
+template <typename S> bool reserve_chunk(cuda_engine<S> &e) {
+    size_t n = size_t(e.plan.chunk) + 1;
+    const bool radials = e.tabulated || (reserve_operand(e, e.hidden, n * HIDDEN_WIDTH) &&
+                                         e.radial.reserve(n * radial_width(e.rows)) &&
+                                         e.radial_slope.reserve(n * radial_width(e.rows)));
+    return radials && reserve_operand(e, e.message, n * message_width(e.rows)) &&
+           reserve_operand(e, e.conv_1, n * conv_1_width(e.rows)) &&
+           e.conv_2.reserve(n * conv_2_width(e.rows)) &&
+           reserve_operand(e, e.gated, n * gated_width(e.rows)) &&
+           reserve_operand(e, e.g_conv_2, n * conv_2_width(e.rows));
+}
+
+template <typename S> bool reserve_kept(cuda_engine<S> &e) {
+    const int L = e.a->layers;
+    const size_t n = size_t(e.plan.edges) + 1;
+    bool ok = true;
+    if (e.kept.empty()) e.kept = std::vector<kept_activations<S>>(size_t(L));
+    for (int i = L - e.plan.kept_layers; i < L; i++)
+        ok = ok && reserve_operand(e, e.kept[size_t(i)].gated, n * gated_width(e.rows)) &&
+             e.kept[size_t(i)].conv_2.reserve(n * conv_2_width(e.rows));
+    for (int i = L - e.plan.kept_radials; i < L; i++)
+        ok = ok && e.kept[size_t(i)].radial.reserve(n * radial_width(e.rows));
+    return ok;
+}
+
+template <typename S> bool reserve_all(cuda_engine<S> &e) {
+    return reserve_nodes(e) && reserve_edge_list(e) && reserve_chunk(e) && reserve_kept(e);
+}
+
+} // namespace
+
+size_t candidate_count(const umas_atoms *atoms) {
+    return atoms->owned > 0 ? size_t(atoms->first[atoms->owned]) : 0;
+}
+
+template <typename S>
+umas_status reserve_input(cuda_engine<S> &e, const umas_atoms *atoms, umas_error *error) {
+    const size_t total = size_t(atoms->total) + 1, n = size_t(e.plan.nodes) + 1;
+    const size_t owned = size_t(atoms->owned), pairs = candidate_count(atoms);
+    e.drop_graph();
+    if (e.position.reserve(total * 3) && e.position_host.reserve(total * 3) &&
+        e.element.reserve(total) && e.node.reserve(total) && e.first.reserve(owned + 1) &&
+        e.neighbour.reserve(pairs + 1) && e.in_first.reserve(n + 1) && e.out_first.reserve(n + 1) &&
+        e.cursor.reserve(n + 1) && e.scan.reserve(edge_list_scan_bytes(int(n))) &&
+        reserve_edge_list(e))
+        return UMAS_OK;
+    return umas_fail(error, UMAS_ERROR_MEMORY,
+                     "no GPU memory for the neighbour lists of %d atoms; use more GPUs",
+                     atoms->owned);
+}
+
+template <typename S> void release_edges(cuda_engine<S> &e) {
+    for (auto *b : {&e.hidden, &e.radial, &e.radial_slope, &e.message, &e.conv_1, &e.gated,
+                    &e.conv_2, &e.g_conv_2})
+        b->release();
+    e.kept.clear();
+    e.plan.edges = e.plan.chunk = e.plan.kept_layers = e.plan.kept_radials = 0;
+}
+
+template <typename S> umas_status plan_memory(cuda_engine<S> &e, int64_t edges, umas_error *error) {
+    const sizes<S> size(e);
+    const umas_status status = check_fit(e, edges, error);
+    if (status != UMAS_OK) return status;
+    e.drop_graph();
+    if (edges > e.plan.edges || size.of_all(e.plan) > e.room()) {
+        release_edges(e);
+        e.plan.edges = capacity_for(e, edges);
+        choose(e);
+    }
+    e.plan.bytes = size.of_all(e.plan);
+    if (reserve_all(e)) return UMAS_OK;
+    return umas_fail(error, UMAS_ERROR_MEMORY,
+                     "no GPU memory for %d atoms with %d edges, %d at a time: use more GPUs or a "
+                     "smaller memory fraction",
+                     e.plan.owned, e.plan.edges, e.plan.chunk);
+}
+
+template void release_edges<__half>(cuda_engine<__half> &);
+template void release_edges<float>(cuda_engine<float> &);
+template umas_status reserve_input<__half>(cuda_engine<__half> &, const umas_atoms *, umas_error *);
+template umas_status reserve_input<float>(cuda_engine<float> &, const umas_atoms *, umas_error *);
+template umas_status plan_memory<__half>(cuda_engine<__half> &, int64_t, umas_error *);
+template umas_status plan_memory<float>(cuda_engine<float> &, int64_t, umas_error *);

@@ -1,0 +1,16 @@
+/* From the gradients of all edges to forces and virials on nodes. */
+#ifndef UMAS_EDGE_FORCES_CUH
+#define UMAS_EDGE_FORCES_CUH
+
+#include "edge_stages/edge_stages.cuh"
+
+/* force [nodes][3] eV/A: of an owned atom with all its images, or of a ghost's row;
+ * virial [6] eV; atom_virial [nodes][6] or NULL; edge_vector [edges]: scratch;
+ * partial: force_partials(nodes) * 6 doubles.  scale turns gradients into eV and A.
+ * report->virial and ->not_finite are written.  Counterpart: core/graph/edges.c. */
+int force_partials(int nodes);
+void edges_to_forces(cudaStream_t stream, const edge_list &edges, edge_gradient gradient,
+                     double scale, float4 *edge_vector, double *force, double *atom_virial,
+                     double *partial, step_report *report);
+
+#endif

@@ -1,0 +1,200 @@
+/* Filter the candidates to the cutoff, sort by target and by source, and give every edge its
+ * geometry.  Counterpart: core/graph/edges.c and core/graph/edge_geometry.c. */
+#include "graph/edge_list.cuh"
+
+#include <cub/device/device_scan.cuh>
+
+namespace {
+
+constexpr double SMALLEST_DISTANCE = 1e-3; /* A, as core/graph/edges.h */
+constexpr int WARPS = 8;                   /* a block, each with one atom */
+
+__device__ __forceinline__ double3 difference(const double *position, int a, int b) {
+    const double *r = position + 3 * (size_t)a, *s = position + 3 * (size_t)b;
+    return make_double3(r[0] - s[0], r[1] - s[1], r[2] - s[2]);
+}
+
+__device__ __forceinline__ double squared(double3 v) { return v.x * v.x + v.y * v.y + v.z * v.z; }
+
+__device__ __forceinline__ bool is_edge(const candidate_list &c, int i, int j, double3 *vector) {
+    if (j == i || c.element[j] == 0) return false;
+    *vector = difference(c.position, j, i);
+    return squared(*vector) < c.cutoff * c.cutoff;
+}
+
+__global__ void start(candidate_list c, edge_list_buffers to, step_report *report) {
+    int n = blockIdx.x * blockDim.x + threadIdx.x;
+    if (n <= c.nodes) to.first[n] = to.cursor[n] = 0;
+    if (n == 0) {
+        *report = step_report{};
+        report->overlap[0] = report->overlap[1] = 0x7fffffff;
+    }
+}
+
+/* A warp an owned atom: edges into it, and how many leave every node. */
+__global__ void count_edges(candidate_list c, edge_list_buffers to) {
+    int i = blockIdx.x * WARPS + threadIdx.x / 32, lane = threadIdx.x & 31, kept = 0;
+    if (i >= c.owned || c.element[i] == 0) return;
+    for (long long k = c.first[i] + lane; k < c.first[i + 1]; k += 32) {
+        double3 vector;
+        int j = c.neighbour[k];
+        if (!is_edge(c, i, j, &vector)) continue;
+        kept++;
+        atomicAdd(&to.cursor[c.node[j]], 1);
+    }
+    kept = __reduce_add_sync(0xffffffffu, kept);
+    if (lane == 0) to.first[i] = kept;
+}
+
+/* Behind the scans: report the number of edges ... */
+__global__ void report_count(candidate_list c, edge_list_buffers to, step_report *report) {
+    report->edges = to.first[c.nodes];
+    *to.count = report->edges > to.capacity ? 0 : report->edges;
+}
+
+/* ... and with more of them than there is room for, build an empty list. */
+__global__ void bound(candidate_list c, edge_list_buffers to, const step_report *report) {
+    int n = blockIdx.x * blockDim.x + threadIdx.x;
+    if (n > c.nodes) return;
+    if (report->edges > to.capacity) to.first[n] = to.out_first[n] = 0;
+    to.cursor[n] = to.out_first[n];
+}
+
+__device__ void place_edge(const candidate_list &c, const edge_list_buffers &to, int e, int i,
+                           int j, double3 v) {
+    int pair = c.element_slot[c.element[j]] * c.elements_present + c.element_slot[c.element[i]];
+    double distance = sqrt(squared(v)), at = distance / c.cutoff * (RADIAL_KNOTS - 1);
+    int knot = min((int)at, RADIAL_KNOTS - 2);
+    to.place[e] = {pair * RADIAL_KNOTS + knot, (float)(at - knot)};
+    to.vector[e] = make_float4((float)v.x, (float)v.y, (float)v.z, (float)distance);
+    to.out_unsorted[atomicAdd(&to.cursor[c.node[j]], 1)] = e;
+}
+
+/* Frame and Wigner entries in double, as core/graph/edge_geometry.c; stored in fp32. */
+__device__ void harmonics_2(const double *a, const double *b, double *y) {
+    const double s = 0.70710678118654752440, t = 0.40824829046386301637;
+    y[0] = s * (a[0] * b[2] + a[2] * b[0]);
+    y[1] = s * (a[0] * b[1] + a[1] * b[0]);
+    y[2] = t * (2 * a[1] * b[1] - a[0] * b[0] - a[2] * b[2]);
+    y[3] = s * (a[1] * b[2] + a[2] * b[1]);
+    y[4] = s * (a[2] * b[2] - a[0] * b[0]);
+}
+
+__device__ void place_record(double3 v, double cutoff, float *record) {
+    const double s = 0.70710678118654752440, t = 0.40824829046386301637;
+    double d = sqrt(squared(v)), x[3], n[3] = {v.x / d, v.y / d, v.z / d}, z[3];
+    int axis = fabs(n[0]) < 0.7 ? 0 : 2;
+    for (int i = 0; i < 3; i++) x[i] = (i == axis) - (axis == 0 ? n[0] : n[2]) * n[i];
+    double length = sqrt(x[0] * x[0] + x[1] * x[1] + x[2] * x[2]);
+    for (int i = 0; i < 3; i++) x[i] /= length;
+    z[0] = x[1] * n[2] - x[2] * n[1];
+    z[1] = x[2] * n[0] - x[0] * n[2];
+    z[2] = x[0] * n[1] - x[1] * n[0];
+    double xx[5], xy[5], xz[5], yy[5], yz[5], zz[5];
+    harmonics_2(x, x, xx);
+    harmonics_2(x, n, xy);
+    harmonics_2(x, z, xz);
+    harmonics_2(n, n, yy);
+    harmonics_2(n, z, yz);
+    harmonics_2(z, z, zz);
+    for (int i = 0; i < 3; i++) {
+        record[i] = (float)x[i];
+        record[3 + i] = (float)n[i];
+        record[6 + i] = (float)z[i];
+    }
+    for (int b = 0; b < 5; b++) {
+        record[9 + b] = (float)(2 * s * xz[b]);
+        record[14 + b] = (float)(2 * s * xy[b]);
+        record[19 + b] = (float)(t * (2 * yy[b] - xx[b] - zz[b]));
+        record[24 + b] = (float)(2 * s * yz[b]);
+        record[29 + b] = (float)(s * (zz[b] - xx[b]));
+    }
+    double u = d / cutoff, u2 = u * u, u4 = u2 * u2;
+    record[RECORD_ENVELOPE] = (float)(1 + u4 * u * (-21 + 35 * u - 15 * u2));
+    record[RECORD_ENVELOPE + 1] = (float)(u4 * (-105 + 210 * u - 105 * u2) / cutoff);
+}
+
+/* A warp an owned atom: its edges in the order of its candidates. */
+__global__ void fill_edges(candidate_list c, edge_list_buffers to, step_report *report) {
+    int i = blockIdx.x * WARPS + threadIdx.x / 32, lane = threadIdx.x & 31;
+    if (i >= c.owned || c.element[i] == 0) return;
+    int e = to.first[i], bound = to.first[i + 1];
+    for (long long k = c.first[i]; k < c.first[i + 1] && e < bound; k += 32) {
+        double3 vector = {0, 0, 0};
+        int j = k + lane < c.first[i + 1] ? c.neighbour[k + lane] : i;
+        bool edge = is_edge(c, i, j, &vector);
+        unsigned mask = __ballot_sync(0xffffffffu, edge);
+        int at = e + __popc(mask & ((1u << lane) - 1));
+        if (edge && at < bound) {
+            place_edge(c, to, at, i, j, vector);
+            place_record(vector, c.cutoff, to.record + (size_t)at * EDGE_RECORD);
+            if (!(sqrt(squared(vector)) > SMALLEST_DISTANCE)) atomicMin(&report->overlap[0], i);
+        }
+        e += __popc(mask);
+    }
+}
+
+/* The source of the overlap that was found, the lowest one. */
+__global__ void name_overlap(candidate_list c, step_report *report) {
+    int i = report->overlap[0];
+    __syncthreads();
+    if (i == 0x7fffffff) {
+        if (threadIdx.x == 0) report->overlap[0] = report->overlap[1] = -1;
+        return;
+    }
+    for (long long k = c.first[i] + threadIdx.x; k < c.first[i + 1]; k += blockDim.x) {
+        double3 vector;
+        int j = c.neighbour[k];
+        if (is_edge(c, i, j, &vector) && !(sqrt(squared(vector)) > SMALLEST_DISTANCE))
+            atomicMin(&report->overlap[1], j);
+    }
+}
+
+/* A warp a node: the slots of `out` were taken in any order; put them in ascending order. */
+__global__ void sort_out(int nodes, edge_list_buffers to) {
+    int n = blockIdx.x * WARPS + threadIdx.x / 32, lane = threadIdx.x & 31;
+    if (n >= nodes) return;
+    int from = to.out_first[n], end = to.out_first[n + 1];
+    for (int k = from + lane; k < end; k += 32) {
+        int edge = to.out_unsorted[k], rank = 0;
+        for (int other = from; other < end; other++) rank += to.out_unsorted[other] < edge;
+        to.out[from + rank] = edge;
+    }
+}
+
+unsigned blocks_for(int items, int a_block) { return (unsigned)((items + a_block - 1) / a_block); }
+
+void scan(cudaStream_t stream, const edge_list_buffers &to, const int *in, int *out, int count) {
+    size_t bytes = to.scan_bytes;
+    cub::DeviceScan::ExclusiveSum(to.scan_scratch, bytes, in, out, count, stream);
+}
+
+} // namespace
+
+size_t edge_list_scan_bytes(int nodes) {
+    size_t bytes = 0;
+    int *none = nullptr;
+    cub::DeviceScan::ExclusiveSum(nullptr, bytes, none, none, nodes + 1);
+    return bytes;
+}
+
+void edge_list_count(cudaStream_t stream, const candidate_list &from, const edge_list_buffers &to,
+                     step_report *report) {
+    start<<<blocks_for(from.nodes + 1, 256), 256, 0, stream>>>(from, to, report);
+    if (from.owned > 0)
+        count_edges<<<blocks_for(from.owned, WARPS), WARPS * 32, 0, stream>>>(from, to);
+    scan(stream, to, to.first, to.first, from.nodes + 1);
+    scan(stream, to, to.cursor, to.out_first, from.nodes + 1);
+    report_count<<<1, 1, 0, stream>>>(from, to, report);
+    bound<<<blocks_for(from.nodes + 1, 256), 256, 0, stream>>>(from, to, report);
+}
+
+void edge_list_build(cudaStream_t stream, const candidate_list &from, const edge_list_buffers &to,
+                     step_report *report) {
+    edge_list_count(stream, from, to, report);
+    if (from.owned > 0)
+        fill_edges<<<blocks_for(from.owned, WARPS), WARPS * 32, 0, stream>>>(from, to, report);
+    name_overlap<<<1, 256, 0, stream>>>(from, report);
+    if (from.owned > 0)
+        sort_out<<<blocks_for(from.nodes, WARPS), WARPS * 32, 0, stream>>>(from.nodes, to);
+}

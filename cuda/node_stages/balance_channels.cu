@@ -1,0 +1,75 @@
+#include "device.cuh"
+#include "node_stages/node_stages.cuh"
+#include "node_stages/ordered_sum.cuh"
+
+constexpr int SHIFT_THREADS = 256;
+
+/* Scalar channels of the atoms that take part. */
+struct scalar_channels {
+    const int *element;
+    const float *x; /* at the first channel */
+    __device__ double operator()(int atom, int channel) const {
+        float value = x[(size_t)atom * NODE_WIDTH + channel];
+        return element[atom] ? (double)value : 0.0;
+    }
+};
+
+int balance_partials(int owned) { return sum_blocks(owned); }
+
+void balance_channels_sum(cudaStream_t stream, int owned, const int *element, int first, int end,
+                          const float *x, double *partial, double *sum) {
+    if (end > first)
+        sum_in_order(stream, owned, end - first, scalar_channels{element, x + first}, partial, sum);
+}
+
+/* A thread a channel of an atom; x at the first channel. */
+static __global__ void __launch_bounds__(SHIFT_THREADS)
+    shift(int owned, const int *__restrict__ element, int channels, const double *__restrict__ sum,
+          double target, double atoms, float *__restrict__ x) {
+    size_t i = (size_t)blockIdx.x * SHIFT_THREADS + threadIdx.x;
+    size_t atom = i / channels, channel = i % channels;
+    if (atom < (size_t)owned && element[atom])
+        x[atom * NODE_WIDTH + channel] -= (float)((sum[channel] - target) / atoms);
+}
+
+void balance_channels_shift(cudaStream_t stream, int owned, const int *element, int first, int end,
+                            const double *sum, double target, double atoms, float *x) {
+    if (owned == 0 || end <= first) return;
+    size_t numbers = (size_t)owned * (end - first);
+    unsigned blocks = (unsigned)((numbers + SHIFT_THREADS - 1) / SHIFT_THREADS);
+    shift<<<blocks, SHIFT_THREADS, 0, stream>>>(owned, element, end - first, sum, target, atoms,
+                                                x + first);
+}
+
+/* Atoms that one block a channel reads and shifts sooner than two kernels would start. */
+constexpr int ALONE_ATOMS = 4096;
+
+bool balance_channels_alone_pays(int owned) { return owned <= ALONE_ATOMS; }
+
+/* A block a channel. */
+static __global__ void __launch_bounds__(SUM_THREADS)
+    balance_alone(int owned, const int *__restrict__ element, double target, double atoms,
+                  float *x) {
+    __shared__ double part[SUM_THREADS];
+    x += blockIdx.x;
+    double own = 0;
+#pragma unroll 4
+    for (int atom = threadIdx.x; atom < owned; atom += SUM_THREADS)
+        own += element[atom] ? (double)x[(size_t)atom * NODE_WIDTH] : 0.0;
+    part[threadIdx.x] = own;
+    for (int half = SUM_THREADS / 2; half; half /= 2) {
+        __syncthreads();
+        if (threadIdx.x < half) part[threadIdx.x] += part[threadIdx.x + half];
+    }
+    __syncthreads();
+    float mean = (float)((part[0] - target) / atoms);
+    for (int atom = threadIdx.x; atom < owned; atom += SUM_THREADS)
+        if (element[atom]) x[(size_t)atom * NODE_WIDTH] -= mean;
+}
+
+void balance_channels_alone(cudaStream_t stream, int owned, const int *element, int first, int end,
+                            double target, double atoms, float *x) {
+    if (owned > 0 && end > first)
+        balance_alone<<<end - first, SUM_THREADS, 0, stream>>>(owned, element, target, atoms,
+                                                               x + first);
+}

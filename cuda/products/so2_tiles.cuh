@@ -1,0 +1,63 @@
+/* The edges' convolutions on Hopper: products of an SO(2) convolution in one launch, fused with the
+ * gate between them.  Their weights are packed once per merge into the tiles that are copied. */
+#ifndef UMAS_SO2_TILES_CUH
+#define UMAS_SO2_TILES_CUH
+
+#include <vector>
+
+#include "products/tiled_product.cuh"
+#include "weights/so2_matrices.h"
+
+/* Does this device have these kernels? */
+bool tiles_supported(int device);
+
+/* Tiles of a convolution's weights, or of their transposes for gradients, appended to `image`;
+ * .tiles is left to the caller.
+ * gated: two parts, each half of the channels of all rows, so that a block has the gates of what it
+ * multiplies; else a part for every so many columns. */
+tiled_weights pack_tiles(const so2_matrices &w, int rows, bool transposed, bool gated,
+                         std::vector<__half> &image);
+/* The same of a matrix [n][k], n a multiple of 256. */
+tiled_weights pack_tiles(const float *w, int n, int k, std::vector<__half> &image);
+
+/* message [edges][rows 2 C] -> gated, with conv1's bias [5 C].  These launchers say whether the kernel
+ * could be queued. */
+bool so2_gate_forward(cudaStream_t stream, int rows, const edge_list &edges, edge_span span,
+                      const tiled_weights &w, const float *bias, const __half *message,
+                      __half *gated);
+/* g_conv_2 [edges][rows C], gated -> g_conv_1 [edges][2 C gates, rows C] */
+bool so2_gate_backward(cudaStream_t stream, int rows, const edge_list &edges, edge_span span,
+                       const tiled_weights &w, const __half *g_conv_2, const __half *gated,
+                       __half *g_conv_1);
+/* y [edges][width_y] of x [edges][width_x]: the products of a convolution, or that of the radial
+ * functions with the hidden layer's HIDDEN_WIDTH */
+bool tiled_products(cudaStream_t stream, const edge_list &edges, edge_span span,
+                    const tiled_weights &w, const __half *x, int width_x, __half *y, int width_y);
+
+/* Rows [edges][width] as the copy engine sees them: boxes of TILE_COLUMNS columns of a block's rows. */
+bool tile_map(const __half *rows, int edges, int width, CUtensorMap *map);
+/* Blocks that run at a time, whole clusters. */
+int tile_blocks();
+
+template <typename... Parameters, typename... Arguments>
+bool launch_tiles(void (*kernel)(Parameters...), cudaStream_t stream, edge_span span, int parts,
+                  const Arguments &...arguments) {
+    const void *symbol = reinterpret_cast<const void *>(kernel);
+    cudaLaunchConfig_t config = {};
+    cudaLaunchAttribute cluster = {};
+    cluster.id = cudaLaunchAttributeClusterDimension;
+    cluster.val.clusterDim = {CLUSTER, 1, 1};
+    if (cudaFuncSetAttribute(symbol, cudaFuncAttributeMaxDynamicSharedMemorySize, TILE_MEMORY) !=
+        cudaSuccess)
+        return false;
+    const int pairs = (span.size + CLUSTER * TILE_EDGES - 1) / (CLUSTER * TILE_EDGES);
+    config.gridDim = {unsigned(min(pairs * parts * CLUSTER, tile_blocks())), 1, 1};
+    config.blockDim = {TILE_THREADS, 1, 1};
+    config.dynamicSmemBytes = TILE_MEMORY;
+    config.stream = stream;
+    config.attrs = &cluster;
+    config.numAttrs = 1;
+    return cudaLaunchKernelEx(&config, kernel, arguments...) == cudaSuccess;
+}
+
+#endif

@@ -1,0 +1,66 @@
+/* The products of a convolution in one kernel, and that of the radial functions, on Hopper. */
+#include "products/so2_tiles.cuh"
+#include "products/tiled_product.cuh"
+
+namespace {
+
+#ifdef UMAS_HOPPER
+
+/* A pass of N columns; its results leave during the next. */
+template <int N, int LAST>
+__device__ __forceinline__ void multiply_columns(tile_pipeline &p, int warpgroup, int steps,
+                                                 tile_outbox &out, const tile_rows &to,
+                                                 int column) {
+    float sums[N / 2];
+    p.multiply_pass<N, LAST>(warpgroup, steps, out, sums);
+    out.begin(to, column, BOX_COLUMNS, N / BOX_COLUMNS);
+#pragma unroll
+    for (int box = 0; box < N / BOX_COLUMNS; box++)
+        out.put(box, [&](int second, int eight, float(&v)[8]) {
+            take_eight(sums, box, second, eight, v);
+        });
+}
+
+template <int LAST>
+__device__ __forceinline__ void multiply_parts(tile_pipeline &p, int warpgroup, __half *y,
+                                               int width, const tiled_weights &w,
+                                               const tile_edges &edges) {
+    const tile_place at(warpgroup);
+    tile_outbox out;
+    for (tile_schedule s(edges, w.parts); s.more(); s.next()) {
+        const tile_pass &pass = w.pass[s.part()];
+        const tile_rows to(y, width, at, s.first_row(), s.left());
+        if (pass.n == 256)
+            multiply_columns<256, LAST>(p, warpgroup, pass.steps, out, to, pass.to);
+        else
+            multiply_columns<192, LAST>(p, warpgroup, pass.steps, out, to, pass.to);
+    }
+    out.send_all();
+}
+
+#endif
+
+template <int LAST>
+__global__ void __launch_bounds__(TILE_THREADS, 1)
+    kernel(const __grid_constant__ CUtensorMap x, const __grid_constant__ tiled_weights w,
+           tile_edges edges, __half *y, int width) {
+#ifdef UMAS_HOPPER
+    extern __shared__ __align__(1024) char memory[];
+    share_block(
+        memory, [&](tile_pipeline &p) { copy_tiles(p, &x, w, edges); },
+        [&](tile_pipeline &p, int warpgroup) {
+            multiply_parts<LAST>(p, warpgroup, y, width, w, edges);
+        });
+#endif
+}
+
+} // namespace
+
+bool tiled_products(cudaStream_t stream, const edge_list &edges, edge_span span,
+                    const tiled_weights &w, const __half *x, int width_x, __half *y, int width_y) {
+    if (span.size == 0) return true;
+    CUtensorMap from;
+    return tile_map(x, span.size, width_x, &from) &&
+           launch_tiles(width_x == HIDDEN_WIDTH ? kernel<1> : kernel<TILE_COLUMNS / 16>, stream,
+                        span, w.parts, from, w, tile_edges{edges.count, span}, y, width_y);
+}
