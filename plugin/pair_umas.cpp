@@ -18,7 +18,7 @@ using namespace LAMMPS_NS;
 PairUMAS::PairUMAS(LAMMPS *lammps, umas_backend backend_in) :
     Pair(lammps), backend(backend_in), name(backend_in == UMAS_CPU ? "umas" : "umas/gpu"), chosen{},
     model(nullptr), engine(nullptr), exchange(lammps, this), energy_unit(1.0), composition{},
-    participants(0), build(-1), described(false), nodes(0)
+    participants(0), build(-1), ready(false), described(false), nodes(0)
 {
   single_enable = 0;
   restartinfo = 1;
@@ -61,6 +61,7 @@ void PairUMAS::require_backend()
 
 void PairUMAS::settings(int narg, char **arg)
 {
+  ready = false;
   require_backend();
   chosen = UmasSettings::defaults(backend);
   for (int i = 0; i < narg; i += 2) {
@@ -80,6 +81,7 @@ void PairUMAS::settings(int narg, char **arg)
 
 void PairUMAS::coeff(int narg, char **arg)
 {
+  ready = false;
   if (!allocated) allocate();
   if (strcmp(update->unit_style, "metal") == 0)
     energy_unit = 1.0;
@@ -239,6 +241,7 @@ void PairUMAS::init_style()
 
   neighbor->add_request(this, NeighConst::REQ_FULL);
   build = -1;
+  ready = true;
 }
 
 double PairUMAS::init_one(int i, int j)
@@ -251,8 +254,8 @@ double PairUMAS::init_one(int i, int j)
 
 void PairUMAS::compute(int eflag, int vflag)
 {
+  if (!ready) fail("a run after pair_style or pair_coeff must not say pre no");
   ev_init(eflag, vflag);
-  if (!engine) fail("a run after pair_style must not say pre no");
 
   const bool changed = update_graph();
   if (changed) update_composition();

@@ -50,6 +50,7 @@ class PairUMAS : public Pair {
 
   // the system as umas_atoms wants it; all but the positions are kept while they do not change
   bigint build;      // neighbor->ncalls when the list was copied
+  bool ready;        // lists and buffers are those that init_style() asked for this model
   bool described;    // the log says how the engine runs
   int nodes;
   std::vector<int> element;      // [nlocal + nghost]

@@ -232,6 +232,25 @@ def a_restart_needs_pair_coeff(lammps):
     )
 
 
+def runs_without_preparation(lammps):
+    """`pre no` keeps lists and buffers that were made for another style or another model."""
+    files = {"data": data_file(*crystal((2, 1, 1)))}
+    lj = "pair_style lj/cut 6.0\npair_coeff * * 0.05 2.2\n"
+    wide, narrow = lammps.style("Si O"), lammps.style("Si O", model=lammps.random_model)
+    coeff_alone = f"pair_coeff * * {lammps.model} Si O\n"
+    for name, before, after in (
+        ("another style", lj, wide),
+        ("another model", narrow, coeff_alone),
+        ("settings and coefficients again", wide, wide),
+        ("settings alone", wide, "pair_style umas task omat charge 1\n"),
+    ):
+        deck = start() + before + RUN + after + "run 1 pre no\n"
+        pattern = r"Pair style umas: a run after pair_style or pair_coeff must not say pre no"
+        one_error(lammps, f"pre no after {name}", deck, pattern, files)
+    # without a change it is what LAMMPS means it to be
+    lammps.run(start() + wide + "fix move all nve\nrun 1\nrun 1 pre no\n", files=files)
+
+
 def random_weights_are_announced(lammps):
     deck = start() + lammps.style("Si O", model=lammps.random_model) + RUN
     run = lammps.run(deck, files={"data": data_file(*crystal())})
@@ -260,6 +279,7 @@ if __name__ == "__main__":
             elements_it_was_not_trained_for,
             notes_are_shown,
             a_restart_needs_pair_coeff,
+            runs_without_preparation,
             random_weights_are_announced,
         ],
     )
