@@ -363,15 +363,35 @@ void PairUMAS::read_restart(FILE *fp)
 
 void PairUMAS::write_restart_settings(FILE *fp)
 {
-  fwrite(&chosen, sizeof(chosen), 1, fp);
+  const std::string record = chosen.record(backend);
+  const int header[2] = {UmasSettings::RECORD_FORM, static_cast<int>(record.size())};
+  fwrite(header, sizeof(header), 1, fp);
+  fwrite(record.data(), 1, record.size(), fp);
 }
 
 void PairUMAS::read_restart_settings(FILE *fp)
 {
+  ready = false;
   require_backend();
-  if (comm->me == 0) utils::sfread(FLERR, &chosen, sizeof(chosen), 1, fp, nullptr, error);
-  MPI_Bcast(&chosen, sizeof(chosen), MPI_BYTE, 0, world);
-  if (!chosen.valid()) fail("the restart file holds no settings of this style");
+  int header[2];
+  if (comm->me == 0) utils::sfread(FLERR, header, sizeof(header), 1, fp, nullptr, error);
+  MPI_Bcast(header, 2, MPI_INT, 0, world);
+  if (header[0] != UmasSettings::RECORD_FORM || header[1] < 1 ||
+      header[1] > UmasSettings::LONGEST_RECORD)
+    fail("the restart file was written by a version of umas whose settings this one cannot read: "
+         "turn it into a data file with that version");
+
+  std::string record(header[1], '\0');
+  if (comm->me == 0) utils::sfread(FLERR, &record[0], 1, record.size(), fp, nullptr, error);
+  MPI_Bcast(&record[0], header[1], MPI_CHAR, 0, world);
+  std::string replaced;
+  const std::string wrong = chosen.restore(backend, record, replaced);
+  if (!wrong.empty())
+    fail(fmt::format("the restart file's settings were written by another version of umas: {}",
+                     wrong));
+  if (!replaced.empty() && comm->me == 0)
+    utils::logmesg(lmp,
+                   fmt::format("pair {}: of the restart file's settings, {}\n", name, replaced));
 }
 
 /* ---------------------------------------------------------------------- */
