@@ -152,6 +152,12 @@ def from_command_line(description, checks):
         "--converted", type=absolute_path, help="folder of these checkpoints, converted"
     )
     parser.add_argument("--examples", type=absolute_path, help="folder of the example decks")
+    for other in "version", "integers":
+        parser.add_argument(
+            f"--other-{other}",
+            type=absolute_path,
+            help=f"a plugin compiled for a LAMMPS of another {other}",
+        )
     parser.add_argument("--only", help="run only the checks whose name contains this")
     options = parser.parse_args()
     failed = passed = 0

@@ -251,6 +251,23 @@ def runs_without_preparation(lammps):
     lammps.run(start() + wide + "fix move all nve\nrun 1\nrun 1 pre no\n", files=files)
 
 
+def plugins_for_another_lammps(lammps):
+    version, integers = lammps.options.other_version, lammps.options.other_integers
+    if not (version and integers):
+        raise Skipped("no --other-version or --other-integers")
+    help_text = subprocess.run([lammps.options.lmp, "-help"], capture_output=True, text=True).stdout
+    here = re.search(r"Simulator - (\d+ \w+ \d+)", help_text)[1]
+    for plugin, pattern in {
+        version: rf"was compiled for LAMMPS 1 Jan 2020, but this is LAMMPS {here}: ",
+        integers: r"was compiled for a LAMMPS with atom IDs of (32|64) bits, which this one has not",
+    }.items():
+        for ranks in (1, 2):
+            run = lammps.run(f"plugin load {plugin}\n", ranks, fails=True, load=False)
+            lines = run.errors()
+            true(f"{plugin.name} on {ranks} ranks: {lines or run.output}", len(lines) == 1)
+            true(f"{lines[0]!r} does not match {pattern!r}", re.search(pattern, lines[0]))
+
+
 def random_weights_are_announced(lammps):
     deck = start() + lammps.style("Si O", model=lammps.random_model) + RUN
     run = lammps.run(deck, files={"data": data_file(*crystal())})
@@ -280,6 +297,7 @@ if __name__ == "__main__":
             notes_are_shown,
             a_restart_needs_pair_coeff,
             runs_without_preparation,
+            plugins_for_another_lammps,
             random_weights_are_announced,
         ],
     )
