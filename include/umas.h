@@ -135,6 +135,13 @@ int umas_backend_built(umas_backend backend);
 /* GPUs that are visible to the CUDA engine; 0 without driver, GPU or CUDA engine. */
 int umas_device_count(void);
 
+#define UMAS_DEVICE_ID 40 /* characters of a device's identity, its end included */
+
+/* The identity of GPU `device`, 0 <= device < umas_device_count(): a text that is the same in every
+ * process that sees this card, whatever its number there.  Returns 1, or 0 and an empty text where
+ * there is no such GPU. */
+int umas_device_id(int device, char id[UMAS_DEVICE_ID]);
+
 /* What needs other ranks.  All ranks call in the same order and with the same widths, also those
  * without atoms.  `rows` is [nodes][width]; each returns 0, or anything else for failure. */
 typedef struct umas_exchange {

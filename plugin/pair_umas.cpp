@@ -1,5 +1,7 @@
 #include "pair_umas.h"
 
+#include "device_choice.h"
+
 #include "atom.h"
 #include "comm.h"
 #include "error.h"
@@ -145,27 +147,45 @@ void PairUMAS::map_types(char **symbol)
       setflag[i][j] = !hybrid || (number_of_type[i] && number_of_type[j]);
 }
 
-// Automatic: the ranks of a node take its GPUs in turn. Ranks that share one share its memory.
-// Collective.
+/* The GPU of this rank and its share of the memory that the deck allows.  Collective in this
+   LAMMPS, but not in the job: other partitions may be elsewhere in their decks. */
 
-void PairUMAS::choose_device(int &device, double &memory_fraction) const
+void PairUMAS::choose_device(umas_engine_options &options) const
 {
-  device = chosen.device;
-  memory_fraction = chosen.memory_fraction;
+  using namespace UmasDevices;
   if (backend != UMAS_CUDA) return;
-  MPI_Comm node;
-  int local_rank, local_ranks;
-  MPI_Comm_split_type(world, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
-  MPI_Comm_rank(node, &local_rank);
-  MPI_Comm_size(node, &local_ranks);
-  MPI_Comm_free(&node);
-  const int devices = umas_device_count();
-  int sharing = local_ranks;
-  if (device < 0 && devices > 0) {
-    device = local_rank % devices;
-    sharing = (local_ranks - device + devices - 1) / devices;
-  }
-  memory_fraction /= sharing;
+  MPI_Comm comm_node;
+  MPI_Comm_split_type(world, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &comm_node);
+  Node node{};
+  int ranks;
+  MPI_Comm_rank(comm_node, &node.me);
+  MPI_Comm_size(comm_node, &ranks);
+  MPI_Comm_rank(MPI_COMM_WORLD, &node.job_rank);
+  MPI_Comm_size(MPI_COMM_WORLD, &node.job_ranks);
+  node.lammps_ranks = comm->nprocs;
+
+  const Launched mine =
+      launched([](const char *variable) -> const char * { return getenv(variable); });
+  const int place[2] = {mine.rank, mine.ranks};
+  std::vector<int> places(2 * ranks);
+  MPI_Allgather(place, 2, MPI_INT, places.data(), 2, MPI_INT, comm_node);
+  for (int r = 0; r < ranks; r++) node.places.push_back({places[2 * r], places[2 * r + 1]});
+
+  const bool automatic = chosen.device < 0;
+  const int gpus = umas_device_count();
+  const Launched here = place_on_node(node);
+  options.device = automatic ? choose(here, gpus) : chosen.device;
+
+  char card[UMAS_DEVICE_ID];
+  umas_device_id(options.device, card);
+  std::vector<int> numbers(ranks);
+  std::vector<char> cards(UMAS_DEVICE_ID * ranks);
+  MPI_Allgather(&options.device, 1, MPI_INT, numbers.data(), 1, MPI_INT, comm_node);
+  MPI_Allgather(card, UMAS_DEVICE_ID, MPI_CHAR, cards.data(), UMAS_DEVICE_ID, MPI_CHAR, comm_node);
+  MPI_Comm_free(&comm_node);
+  std::vector<Chosen> taken(ranks);
+  for (int r = 0; r < ranks; r++) taken[r] = {numbers[r], &cards[UMAS_DEVICE_ID * r]};
+  options.memory_fraction = chosen.memory_fraction / sharing(taken, node.me, automatic, here, gpus);
 }
 
 void PairUMAS::create_engine()
@@ -184,7 +204,7 @@ void PairUMAS::create_engine()
   options.task = chosen.task;
   options.charge = chosen.charge;
   options.spin = chosen.spin;
-  choose_device(options.device, options.memory_fraction);
+  choose_device(options);
   options.exchange = comm->nprocs > 1 ? &calls : nullptr;
 
   umas_error problem{};

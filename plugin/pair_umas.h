@@ -62,7 +62,7 @@ class PairUMAS : public Pair {
   void allocate();
   void open_model(const char *);
   void map_types(char **);
-  void choose_device(int &device, double &memory_fraction) const;
+  void choose_device(umas_engine_options &) const;
   void create_engine();
   void print_summary();
 

@@ -25,9 +25,20 @@ struct umas_engine {
 #ifdef UMAS_WITH_CUDA
 int umas_backend_built(umas_backend backend) { return backend == UMAS_CPU || backend == UMAS_CUDA; }
 int umas_device_count(void) { return umas_cuda_device_count(); }
+
+int umas_device_id(int device, char id[UMAS_DEVICE_ID]) {
+    id[0] = '\0';
+    return umas_cuda_device_id(device, id);
+}
 #else
 int umas_backend_built(umas_backend backend) { return backend == UMAS_CPU; }
 int umas_device_count(void) { return 0; }
+
+int umas_device_id(int device, char id[UMAS_DEVICE_ID]) {
+    (void)device;
+    id[0] = '\0';
+    return 0;
+}
 #endif
 
 umas_engine_options umas_engine_default_options(void) {

@@ -424,3 +424,13 @@ int umas_cuda_device_count(void) {
     int devices = 0;
     return cudaGetDeviceCount(&devices) == cudaSuccess ? devices : 0;
 }
+
+/* The UUID: a slice of a card (MIG) has one of its own, as it has memory of its own. */
+int umas_cuda_device_id(int device, char id[UMAS_DEVICE_ID]) {
+    cudaDeviceProp properties;
+    if (device < 0 || cudaGetDeviceProperties(&properties, device) != cudaSuccess) return 0;
+    static_assert(2 * sizeof(properties.uuid.bytes) < UMAS_DEVICE_ID, "two digits a byte");
+    for (size_t i = 0; i < sizeof(properties.uuid.bytes); i++)
+        std::snprintf(id + 2 * i, 3, "%02x", properties.uuid.bytes[i] & 0xff);
+    return 1;
+}

@@ -25,6 +25,23 @@ static void check_refused(const umas_model *model, umas_engine_options options, 
     CHECK(umas_engine_create(model, &options, &engine, NULL) == status);
 }
 
+/* With and without GPUs: as many identities as there are devices, all different. */
+static void test_device_identities(void) {
+    const int devices = umas_device_count();
+    for (int a = 0; a < devices; a++) {
+        char first[UMAS_DEVICE_ID] = "", second[UMAS_DEVICE_ID] = "";
+        CHECK(umas_device_id(a, first) == 1 && strlen(first) > 8);
+        for (int b = 0; b <= a; b++) {
+            CHECK(umas_device_id(b, second) == 1);
+            CHECK((strcmp(first, second) == 0) == (a == b));
+        }
+    }
+    char none[UMAS_DEVICE_ID] = "left over";
+    CHECK(umas_device_id(devices, none) == 0 && none[0] == '\0');
+    strcpy(none, "left over");
+    CHECK(umas_device_id(-1, none) == 0 && none[0] == '\0');
+}
+
 static void test_options(const umas_model *model) {
     umas_engine_options o = umas_engine_default_options();
     CHECK(o.backend == UMAS_CPU && o.precision == UMAS_DOUBLE && o.charge == 0 && o.spin == 0);
@@ -354,6 +371,7 @@ int main(void) {
     umas_model *plain = open_random_model(&plain_architecture, 41);
     umas_model *balanced = open_random_model(&balanced_architecture, 42);
     structure crystal = random_crystal(6, 4), cluster = random_cluster(8, 5);
+    test_device_identities();
     test_options(plain);
     test_profile(plain);
     test_charges(balanced, &cluster);
