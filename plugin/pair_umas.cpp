@@ -27,6 +27,7 @@ PairUMAS::PairUMAS(LAMMPS *lammps, umas_backend backend_in) :
   one_coeff = 1;
   manybody_flag = 1;
   no_virial_fdotr_compute = 1;
+  comm_forward = UmasExchange::FORWARD_DOUBLES;
   centroidstressflag = CENTROID_NOTAVAIL;
   unit_convert_flag = utils::get_supported_conversions(utils::ENERGY);
 }
@@ -206,19 +207,15 @@ void PairUMAS::create_engine()
   options.spin = chosen.spin;
   choose_device(options);
   options.exchange = comm->nprocs > 1 ? &calls : nullptr;
+  options.transport = static_cast<umas_transport>(chosen.transport);
 
   umas_error problem{};
   const umas_status status = umas_engine_create(model, &options, &engine, &problem);
-  check(status, problem);
+  check_agreed(status, problem);
   std::fill_n(composition, UMAS_ELEMENTS, 0);
   participants = 0;
   build = -1;
   described = false;
-
-  // buffers for the widest exchange: nine scalars a channel, or a ghost's rank and index
-
-  const int scalars = 9 * umas_model_architecture(model)->sphere_channels;
-  comm_forward = comm_reverse = std::clamp(scalars, 2, UmasExchange::MAX_DOUBLES);
 }
 
 void PairUMAS::print_summary()
@@ -249,11 +246,6 @@ void PairUMAS::init_style()
     create_engine();
     print_summary();
   }
-
-  // a hybrid style has collected these from its sub-styles before they were known
-
-  force->pair->comm_forward = std::max(force->pair->comm_forward, comm_forward);
-  force->pair->comm_reverse = std::max(force->pair->comm_reverse, comm_reverse);
 
   // the engine's OpenMP may be another than LAMMPS' own, and LAMMPS may have none
 
@@ -293,6 +285,7 @@ void PairUMAS::compute(int eflag, int vflag)
   atoms.element = element.data();
   atoms.position = total ? atom->x[0] : nullptr;
   atoms.node = exchange.rows();
+  atoms.rows = comm->nprocs > 1 ? exchange.plan() : nullptr;
   atoms.first = first.data();
   atoms.neighbour = neighbour.data();
   atoms.list_changed = changed;
@@ -304,14 +297,12 @@ void PairUMAS::compute(int eflag, int vflag)
 
   umas_error problem{};
   const umas_status status = umas_engine_evaluate(engine, &atoms, &result, &problem);
-  check(status, problem);
-  if (!described && comm->me == 0) {
-    char line[512];
-    umas_engine_describe(engine, line, sizeof(line));
-    utils::logmesg(lmp, fmt::format("pair {}: {}\n", name, line));
-  }
-  described = true;
+  if (status == UMAS_ERROR_DEVICE)    // other ranks may be waiting for this one: it ends them, too
+    error->one(FLERR, fmt::format("Pair style {}: {}", name, problem.message));
+  check_agreed(status, problem);
   add_results(result);
+  if (!described) print_first_step(atoms, result);
+  described = true;
 }
 
 void PairUMAS::add_results(const umas_result &result)
@@ -339,15 +330,24 @@ void PairUMAS::fail(const std::string &message)
   error->all(FLERR, fmt::format("Pair style {}: {}", name, message));
 }
 
-/* All ranks call with what the library returned to them; if it failed on any, all of them end with
-   the message of the lowest rank that failed.  Where others failed first, a callback of the
-   exchange has found out already and must not be answered again. */
+/* All ranks call with what the library returned to them, each by itself: if it failed on any, all
+   of them end. */
 
 void PairUMAS::check(umas_status status, const umas_error &problem)
 {
-  const bool mine = status != UMAS_OK && status != UMAS_ERROR_EXCHANGE;
-  if (status != UMAS_ERROR_EXCHANGE && !exchange.any_rank(mine)) return;
+  umas_error none{};
+  if (exchange.any_rank(status != UMAS_OK))
+    check_agreed(status == UMAS_OK ? UMAS_ERROR_EXCHANGE : status,
+                 status == UMAS_OK ? none : problem);
+}
 
+/* The same where the ranks have agreed already: the library succeeded on all of them or on none.
+   All end with the message of the lowest rank that failed by itself. */
+
+void PairUMAS::check_agreed(umas_status status, const umas_error &problem)
+{
+  if (status == UMAS_OK) return;
+  const bool mine = status != UMAS_ERROR_EXCHANGE;
   int rank = mine ? comm->me : comm->nprocs, lowest = 0;
   MPI_Allreduce(&rank, &lowest, 1, MPI_INT, MPI_MIN, world);
   if (lowest == comm->nprocs) lowest = 0;
@@ -424,16 +424,6 @@ int PairUMAS::pack_forward_comm(int n, int *list_in, double *buf, int, int *)
 void PairUMAS::unpack_forward_comm(int n, int first_in, double *buf)
 {
   exchange.unpack_forward(n, first_in, buf);
-}
-
-int PairUMAS::pack_reverse_comm(int n, int first_in, double *buf)
-{
-  return exchange.pack_reverse(n, first_in, buf);
-}
-
-void PairUMAS::unpack_reverse_comm(int n, int *list_in, double *buf)
-{
-  exchange.unpack_reverse(n, list_in, buf);
 }
 
 double PairUMAS::memory_usage()

@@ -30,8 +30,6 @@ class PairUMAS : public Pair {
 
   int pack_forward_comm(int, int *, double *, int, int *) override;
   void unpack_forward_comm(int, int, double *) override;
-  int pack_reverse_comm(int, int, double *) override;
-  void unpack_reverse_comm(int, int *, double *) override;
 
   double memory_usage() override;
 
@@ -65,9 +63,12 @@ class PairUMAS : public Pair {
   void choose_device(umas_engine_options &) const;
   void create_engine();
   void print_summary();
+  void print_first_step(const umas_atoms &, umas_result &);
+  void print_ranks(const umas_result &);
+  void print_profile(const umas_atoms &, umas_result &);
 
   bool update_graph();
-  void copy_neighbours();
+  std::vector<bool> copy_neighbours();
   void update_composition();
   void warn_of_missing_pairs();
   void refuse_special_bonds();
@@ -75,6 +76,7 @@ class PairUMAS : public Pair {
 
   [[noreturn]] void fail(const std::string &);
   void check(umas_status, const umas_error &);
+  void check_agreed(umas_status, const umas_error &);
 };
 
 class PairUMASGPU : public PairUMAS {

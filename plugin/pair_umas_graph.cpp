@@ -31,16 +31,17 @@ bool PairUMAS::update_graph()
 
   if (build < 0) warn_of_missing_pairs();
   refuse_special_bonds();
-  nodes = exchange.find_rows();
-  copy_neighbours();
+  nodes = exchange.plan_rows(copy_neighbours());
   build = neighbor->ncalls;
   return true;
 }
 
-/* Rows stay empty for atoms that a hybrid style gives to others. */
+/* Rows stay empty for atoms that a hybrid style gives to others.  Returns which atoms are
+   candidates for an edge. */
 
-void PairUMAS::copy_neighbours()
+std::vector<bool> PairUMAS::copy_neighbours()
 {
+  std::vector<bool> candidate(element.size(), false);
   first.assign(atom->nlocal + 1, 0);
   for (int ii = 0; ii < list->inum; ii++) {
     const int i = list->ilist[ii];
@@ -53,8 +54,12 @@ void PairUMAS::copy_neighbours()
     const int i = list->ilist[ii];
     const int *from = list->firstneigh[i];
     int *to = neighbour.data() + first[i];
-    for (int jj = 0; jj < list->numneigh[i]; jj++) to[jj] = from[jj] & NEIGHMASK;
+    for (int jj = 0; jj < list->numneigh[i]; jj++) {
+      to[jj] = from[jj] & NEIGHMASK;
+      if (element[i] && element[to[jj]]) candidate[to[jj]] = true;
+    }
   }
+  return candidate;
 }
 
 /* Count the elements over all ranks; the engine merges its experts again if they changed. */

@@ -11,7 +11,8 @@
 using namespace LAMMPS_NS;
 
 static const char *const PRECISION_NAMES[] = {"double", "single", "mixed"};
-static const char *const GPU_KEYWORDS[] = {"device", "memory"};
+static const char *const TRANSPORT_NAMES[] = {"auto", "nccl", "host"};
+static const char *const GPU_KEYWORDS[] = {"device", "memory", "exchange", "profile"};
 static constexpr int MAX_CHARGE = 100, MAX_SPIN = 100;
 
 UmasSettings UmasSettings::defaults(umas_backend backend)
@@ -23,6 +24,7 @@ UmasSettings UmasSettings::defaults(umas_backend backend)
   settings.precision = backend == UMAS_CPU ? UMAS_DOUBLE : UMAS_MIXED;
   settings.device = options.device;
   settings.memory_fraction = options.memory_fraction;
+  settings.transport = options.transport;
   return settings;
 }
 
@@ -63,10 +65,18 @@ std::string UmasSettings::set(umas_backend backend, const std::string &keyword,
   if (keyword == "precision") return set_precision(backend, value);
   if (is_gpu_keyword(keyword)) {
     if (!gpu) return fmt::format("keyword {} is for pair_style umas/gpu", keyword);
-    return keyword == "device" ? set_device(value) : set_memory(value);
+    return set_gpu(keyword, value);
   }
   return fmt::format("unknown keyword {}: use task, charge, spin, precision{}", keyword,
-                     gpu ? ", device or memory" : "");
+                     gpu ? ", device, memory, exchange or profile" : "");
+}
+
+std::string UmasSettings::set_gpu(const std::string &keyword, const std::string &value)
+{
+  if (keyword == "device") return set_device(value);
+  if (keyword == "memory") return set_memory(value);
+  if (keyword == "exchange") return set_transport(value);
+  return set_profile(value);
 }
 
 /* The style that this precision is for, where it is another than the backend's. */
@@ -111,13 +121,31 @@ std::string UmasSettings::set_memory(const std::string &value)
   return "";
 }
 
+std::string UmasSettings::set_transport(const std::string &value)
+{
+  for (int t = UMAS_TRANSPORT_AUTO; t <= UMAS_TRANSPORT_HOST; t++) {
+    if (value != TRANSPORT_NAMES[t]) continue;
+    transport = t;
+    return "";
+  }
+  return fmt::format("unknown exchange {}: use auto, nccl or host", value);
+}
+
+std::string UmasSettings::set_profile(const std::string &value)
+{
+  if (value != "yes" && value != "no") return fmt::format("profile {}: use yes or no", value);
+  profile = value == "yes";
+  return "";
+}
+
 std::string UmasSettings::record(umas_backend backend) const
 {
   std::string lines = fmt::format("task {}\ncharge {}\nspin {}\nprecision {}\n", task, charge, spin,
                                   precision_name());
   if (backend == UMAS_CUDA)
-    lines += fmt::format("device {}\nmemory {:.17g}\n",
-                         device < 0 ? "auto" : std::to_string(device), memory_fraction);
+    lines += fmt::format("device {}\nmemory {:.17g}\nexchange {}\nprofile {}\n",
+                         device < 0 ? "auto" : std::to_string(device), memory_fraction,
+                         TRANSPORT_NAMES[transport], profile ? "yes" : "no");
   return lines;
 }
 

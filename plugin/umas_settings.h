@@ -17,6 +17,8 @@ struct UmasSettings {
   int precision;    // a umas_precision
   int device;       // -1: automatic
   double memory_fraction;
+  int transport;    // a umas_transport
+  int profile;      // are the stages of a run's first step timed?
 
   // The defaults of pair_style umas or umas/gpu.
   static UmasSettings defaults(umas_backend backend);
@@ -38,9 +40,12 @@ struct UmasSettings {
 
  private:
   static std::string precision_for_other(umas_backend backend, const std::string &value);
+  std::string set_gpu(const std::string &keyword, const std::string &value);
   std::string set_precision(umas_backend backend, const std::string &value);
   std::string set_device(const std::string &value);
   std::string set_memory(const std::string &value);
+  std::string set_transport(const std::string &value);
+  std::string set_profile(const std::string &value);
 };
 
 }    // namespace LAMMPS_NS

@@ -42,7 +42,8 @@ int umas_device_id(int device, char id[UMAS_DEVICE_ID]) {
 #endif
 
 umas_engine_options umas_engine_default_options(void) {
-    umas_engine_options options = {UMAS_CPU, UMAS_DOUBLE, NULL, 0, 0, -1, 0.9, NULL};
+    umas_engine_options options = {UMAS_CPU, UMAS_DOUBLE,        NULL, 0, 0, -1, 0.9,
+                                   NULL,     UMAS_TRANSPORT_AUTO};
     return options;
 }
 
@@ -76,9 +77,11 @@ static umas_status create_backend(umas_engine *e, const umas_engine_options *o, 
         return umas_cuda_engine_create(&e->setup, o->precision, o->device, o->memory_fraction,
                                        &e->backend, &e->operations, error);
 #endif
-    return o->precision == UMAS_DOUBLE
-               ? umas_cpu_engine_create_f64(&e->setup, &e->backend, &e->operations, error)
-               : umas_cpu_engine_create_f32(&e->setup, &e->backend, &e->operations, error);
+    const umas_status status =
+        o->precision == UMAS_DOUBLE
+            ? umas_cpu_engine_create_f64(&e->setup, &e->backend, &e->operations, error)
+            : umas_cpu_engine_create_f32(&e->setup, &e->backend, &e->operations, error);
+    return umas_ranks_vote(e->setup.exchange, status, NULL, error);
 }
 
 umas_status umas_engine_create(const umas_model *model, const umas_engine_options *options,
@@ -91,14 +94,16 @@ umas_status umas_engine_create(const umas_model *model, const umas_engine_option
     e->model = model;
     e->system_atoms = -1;
     if (options->exchange) e->exchange = *options->exchange;
-    e->setup =
-        (umas_engine_setup){model, umas_model_find_task(model, options->task), options->charge,
-                            options->spin, options->exchange ? &e->exchange : NULL};
+    e->setup = (umas_engine_setup){
+        model,         umas_model_find_task(model, options->task), options->charge,
+        options->spin, options->exchange ? &e->exchange : NULL,    options->transport};
     status = create_backend(e, options, error);
     if (status == UMAS_OK)
         *engine = e;
-    else
+    else {
+        if (e->backend) e->operations->destroy(e->backend);
         free(e);
+    }
     return status;
 }
 
@@ -164,6 +169,7 @@ umas_status umas_engine_set_composition(umas_engine *engine, const int64_t *coun
 
 static void clear(const umas_atoms *atoms, umas_result *r) {
     r->energy = 0;
+    r->edges = 0;
     memset(r->virial, 0, sizeof r->virial);
     memset(r->force, 0, (size_t)atoms->total * 3 * sizeof *r->force);
     if (r->atom_energy) memset(r->atom_energy, 0, (size_t)atoms->owned * sizeof *r->atom_energy);
@@ -202,11 +208,22 @@ umas_status umas_engine_evaluate(umas_engine *engine, const umas_atoms *atoms, u
                          "umas_engine_set_composition must succeed before an evaluation");
     clear(atoms, result);
     if (engine->system_atoms == 0) return UMAS_OK;
+    const umas_exchange *exchange = engine->setup.exchange;
     umas_status status = check_elements(engine, atoms, error);
-    if (status == UMAS_OK)
-        status = engine->operations->evaluate(engine->backend, atoms, engine->system_atoms, result,
-                                              error);
-    return status == UMAS_OK ? check_finite(atoms, result, error) : status;
+    int repeat = UMAS_REPEAT_NOT;
+    do {
+        if (status == UMAS_OK)
+            status = engine->operations->prepare(engine->backend, atoms, engine->system_atoms,
+                                                 repeat, error);
+        status = umas_ranks_vote(exchange, status, NULL, error);
+        if (status != UMAS_OK) return status;
+        repeat = UMAS_REPEAT_NOT;
+        status = engine->operations->step(engine->backend, atoms, result, &repeat, error);
+        if (status == UMAS_ERROR_EXCHANGE || status == UMAS_ERROR_DEVICE) return status;
+        if (status == UMAS_OK && !repeat) status = check_finite(atoms, result, error);
+        status = umas_ranks_vote(exchange, status, &repeat, error);
+    } while (status == UMAS_OK && repeat);
+    return status;
 }
 
 umas_status umas_engine_profile(umas_engine *engine, const umas_atoms *atoms, umas_result *result,
