@@ -429,6 +429,7 @@ void PairUMAS::unpack_forward_comm(int n, int first_in, double *buf)
 double PairUMAS::memory_usage()
 {
   double bytes = Pair::memory_usage() + exchange.memory_usage();
+  bytes += hidden.capacity() / 8.0;
   bytes += (element.capacity() + neighbour.capacity()) * sizeof(int);
   bytes += first.capacity() * sizeof(int64_t);
   bytes += (force_eV.capacity() + energy_eV.capacity() + virial_eV.capacity()) * sizeof(double);

@@ -51,7 +51,8 @@ class PairUMAS : public Pair {
   bool ready;        // lists and buffers are those that init_style() asked for this model
   bool described;    // the log says how the engine runs
   int nodes;
-  std::vector<int> element;      // [nlocal + nghost]
+  std::vector<bool> hidden;      // [nlocal + nghost] from all others, by neigh_modify exclude
+  std::vector<int> element;      // [nlocal + nghost] 0 for none
   std::vector<int64_t> first;    // [nlocal + 1]
   std::vector<int> neighbour;    // [first[nlocal]]
   std::vector<double> force_eV, energy_eV, virial_eV;
@@ -68,6 +69,9 @@ class PairUMAS : public Pair {
   void print_profile(const umas_atoms &, umas_result &);
 
   bool update_graph();
+  void find_hidden();
+  bool is_hidden_type(int type) const;
+  bool excludes_pairs() const;
   std::vector<bool> copy_neighbours();
   void update_composition();
   void warn_of_missing_pairs();
