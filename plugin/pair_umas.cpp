@@ -256,7 +256,10 @@ void PairUMAS::compute(int eflag, int vflag)
 
   const bool changed = update_graph();
   if (changed) update_composition();
-  if (participants == 0) return;
+  if (participants == 0) {
+    build = neighbor->ncalls;
+    return;
+  }
 
   const int total = atom->nlocal + atom->nghost;
   force_eV.resize(3 * static_cast<size_t>(total));
@@ -282,6 +285,7 @@ void PairUMAS::compute(int eflag, int vflag)
   umas_error problem{};
   const umas_status status = umas_engine_evaluate(engine, &atoms, &result, &problem);
   check(status, problem);
+  build = neighbor->ncalls;
   if (!described && comm->me == 0) {
     char line[512];
     umas_engine_describe(engine, line, sizeof(line));

@@ -14,7 +14,8 @@
 using namespace LAMMPS_NS;
 
 /* Bring element, row and neighbour arrays up to date; true, on every rank, if any changed.  A type
-   may change without a new list (fix atom/swap), so elements are compared at every step. */
+   may change without a new list (fix atom/swap), so elements are compared at every step.  Until the
+   engine has evaluated what changed, it counts as changed. */
 
 bool PairUMAS::update_graph()
 {
@@ -33,7 +34,7 @@ bool PairUMAS::update_graph()
   refuse_special_bonds();
   nodes = exchange.find_rows();
   copy_neighbours();
-  build = neighbor->ncalls;
+  build = -1;
   return true;
 }
 
@@ -57,7 +58,8 @@ void PairUMAS::copy_neighbours()
   }
 }
 
-/* Count the elements over all ranks; the engine merges its experts again if they changed. */
+/* Count the elements over all ranks; the engine merges its experts again if they changed.  Where
+   that fails it has no composition, and `composition` is none that could be met again. */
 
 void PairUMAS::update_composition()
 {
@@ -67,13 +69,15 @@ void PairUMAS::update_composition()
   MPI_Allreduce(mine, all, UMAS_ELEMENTS, MPI_LMP_BIGINT, MPI_SUM, world);
   if (std::equal(all, all + UMAS_ELEMENTS, composition)) return;
 
-  std::copy_n(all, UMAS_ELEMENTS, composition);
   participants = 0;
-  for (const int64_t count : composition) participants += count;
-  if (participants == 0) return;
-  umas_error problem{};
-  const umas_status status = umas_engine_set_composition(engine, composition, &problem);
-  check(status, problem);
+  for (const int64_t count : all) participants += count;
+  if (participants > 0) {
+    std::fill_n(composition, UMAS_ELEMENTS, -1);
+    umas_error problem{};
+    const umas_status status = umas_engine_set_composition(engine, all, &problem);
+    check(status, problem);
+  }
+  std::copy_n(all, UMAS_ELEMENTS, composition);
 }
 
 /* The user may want some pairs left out, but must know that the model then is another one. */

@@ -20,6 +20,7 @@ struct umas_engine {
     int merged; /* `reduced` is what the backend's weights were merged for */
     int64_t reduced[UMAS_ELEMENTS];
     int64_t system_atoms; /* -1: not told yet */
+    int list_taken;       /* the backend has evaluated the list of the last call */
 };
 
 #ifdef UMAS_WITH_CUDA
@@ -184,17 +185,29 @@ static umas_status check_elements(const umas_engine *engine, const umas_atoms *a
     return UMAS_OK;
 }
 
+/* A list that was refused, or that no backend has seen, is a new one in the next call, too. */
+static umas_status evaluate(umas_engine *engine, const umas_atoms *atoms, umas_result *result,
+                            umas_error *error) {
+    umas_atoms given = *atoms;
+    given.list_changed = atoms->list_changed || !engine->list_taken;
+    engine->list_taken = 0;
+    umas_status status = check_elements(engine, atoms, error);
+    if (status == UMAS_OK)
+        status = engine->operations->evaluate(engine->backend, &given, engine->system_atoms, result,
+                                              error);
+    engine->list_taken = status == UMAS_OK;
+    return status;
+}
+
 umas_status umas_engine_evaluate(umas_engine *engine, const umas_atoms *atoms, umas_result *result,
                                  umas_error *error) {
+    if (atoms->list_changed) engine->list_taken = 0;
     if (engine->system_atoms < 0)
         return umas_fail(error, UMAS_ERROR_ARGUMENT,
                          "umas_engine_set_composition must succeed before an evaluation");
     clear(atoms, result);
     if (engine->system_atoms == 0) return UMAS_OK;
-    umas_status status = check_elements(engine, atoms, error);
-    if (status == UMAS_OK)
-        status = engine->operations->evaluate(engine->backend, atoms, engine->system_atoms, result,
-                                              error);
+    const umas_status status = evaluate(engine, atoms, result, error);
     return status == UMAS_OK ? check_finite(atoms, result, error) : status;
 }
 

@@ -78,8 +78,8 @@ template <typename S> bool input_fits(const cuda_engine<S> &e, const umas_atoms 
            candidate_count(atoms) < e.neighbour.capacity();
 }
 
-/* Memory, candidates and positions of atoms that the plan is for; `resized`: it has just become so.
- * The list goes first: the next call may rely on it even where these positions are refused. */
+/* Memory, candidates and positions of atoms that the plan is for; `resized`: it has just become
+ * so. */
 template <typename S>
 umas_status fill_plan(cuda_engine<S> &e, const umas_atoms *atoms, bool resized, umas_error *error) {
     umas_status status = UMAS_OK;
@@ -93,16 +93,14 @@ umas_status fill_plan(cuda_engine<S> &e, const umas_atoms *atoms, bool resized, 
     return status == UMAS_OK ? plan_memory(e, edges, error) : status;
 }
 
-/* Make the plan one for this call's atoms.  After a failure it is for none: the next call starts
- * over. */
+/* Make the plan one for this call's atoms.  After a failure, here or in the step, it is for none:
+ * the next call starts over. */
 template <typename S>
 umas_status prepare(cuda_engine<S> &e, const umas_atoms *atoms, umas_error *error) {
     bool resized = atoms->owned != e.plan.owned || atoms->nodes != e.plan.nodes;
     e.plan.owned = atoms->owned;
     e.plan.nodes = atoms->nodes;
-    umas_status status = fill_plan(e, atoms, resized, error);
-    if (status != UMAS_OK) e.plan.owned = -1;
-    return status;
+    return fill_plan(e, atoms, resized, error);
 }
 
 template <typename S> umas_status capture(cuda_engine<S> &e, bool atom_virial, umas_error *error) {
@@ -220,7 +218,11 @@ umas_status evaluate(void *self, const umas_atoms *atoms, int64_t system_atoms, 
     e.system_atoms = double(system_atoms);
     umas_status status = prepare(e, atoms, error);
     if (status == UMAS_OK) status = step_until_sound(e, result->atom_virial != nullptr, error);
-    if (status != UMAS_OK) return status;
+    if (status != UMAS_OK) {
+        e.drop_graph(); /* which may lack what could not be queued */
+        e.plan.owned = -1;
+        return status;
+    }
     hand_out(e, atoms, result);
     e.sound_steps++;
     return UMAS_OK;

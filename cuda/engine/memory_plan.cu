@@ -199,10 +199,12 @@ template <typename S> umas_status plan_memory(cuda_engine<S> &e, int64_t edges, 
     }
     e.plan.bytes = size.of_all(e.plan);
     if (reserve_all(e)) return UMAS_OK;
+    const step_plan refused = e.plan;
+    release_edges(e); /* what was planned is not there */
     return umas_fail(error, UMAS_ERROR_MEMORY,
                      "no GPU memory for %d atoms with %d edges, %d at a time: use more GPUs or a "
                      "smaller memory fraction",
-                     e.plan.owned, e.plan.edges, e.plan.chunk);
+                     refused.owned, refused.edges, refused.chunk);
 }
 
 template void release_edges<__half>(cuda_engine<__half> &);

@@ -22,7 +22,8 @@ template <typename S> void release_edges(cuda_engine<S> &e);
 /* Buffers for the planned atoms with this many edges on this rank.  What is there stays where it
  * suffices within the share of memory; else all is planned anew with some room for more edges: the
  * list, then whole chunks, then as many layers' activations as fit, then their radial functions.
- * Status: MEMORY, with the number of atoms that would fit. */
+ * Status: MEMORY, with the number of atoms that would fit; the plan has no edges where memory that was
+ * planned could not be had. */
 template <typename S> umas_status plan_memory(cuda_engine<S> &e, int64_t edges, umas_error *error);
 
 #endif
