@@ -233,30 +233,41 @@ umas_status evaluate(void *self, const umas_atoms *atoms, int64_t system_atoms, 
 /* Of the memory, what tabulated radial functions may take: more would be missed by atoms. */
 constexpr size_t TABLES_SHARE = 16;
 
-template <typename S> bool reserve_tables(cuda_engine<S> &e) {
+/* Tables of other elements go first: they may need more than these, or the room of these. */
+template <typename S> umas_status reserve_tables(cuda_engine<S> &e, umas_error *error) {
     const size_t layers = size_t(e.a->layers), radials = layers * e.radial_values_of_a_layer();
-    e.tabulated = sizeof(S) == 2 && radials * sizeof(__half) <= e.memory / TABLES_SHARE;
-    if (!e.degree_values.reserve(e.knots() * RADIAL_ROWS * 3 * CHANNELS) ||
-        !e.present_elements.reserve(UMAS_ELEMENTS) || !e.element_slot.reserve(UMAS_ELEMENTS))
-        return false;
-    if (e.tabulated) return e.radial_values.reserve(radials);
+    const size_t degrees = e.knots() * RADIAL_ROWS * 3 * CHANNELS;
+    e.degree_values.release();
+    e.hidden_values.release();
     e.radial_values.release();
-    return e.hidden_values.reserve(layers * e.hidden_values_of_a_layer());
+    e.tabulated = sizeof(S) == 2 && radials * sizeof(__half) <= e.memory / TABLES_SHARE;
+    const size_t hidden = e.tabulated ? 0 : layers * e.hidden_values_of_a_layer();
+    const size_t bytes =
+        (degrees + hidden) * sizeof(float) + (e.tabulated ? radials * sizeof(__half) : 0);
+    const size_t room = e.room();
+    if (bytes <= room && e.present_elements.reserve(UMAS_ELEMENTS) &&
+        e.element_slot.reserve(UMAS_ELEMENTS) && e.degree_values.reserve(degrees) &&
+        (e.tabulated ? e.radial_values.reserve(radials) : e.hidden_values.reserve(hidden)))
+        return UMAS_OK;
+    return umas_fail(
+        error, UMAS_ERROR_MEMORY,
+        "tables of radial functions of %d elements need %.1f GiB of GPU memory and may "
+        "take %.1f: use fewer elements or a larger memory fraction",
+        int(e.present.size()), gib(bytes), gib(room));
 }
 
 /* Radial tables for the elements that are present; they do not depend on the mixture. */
 template <typename S> umas_status fill_tables(cuda_engine<S> &e, umas_error *error) {
     const int present = int(e.present.size());
-    std::vector<int> slot(UMAS_ELEMENTS, 0);
+    int slot[UMAS_ELEMENTS] = {};
     for (size_t i = 0; i < e.present.size(); i++) slot[size_t(e.present[i])] = int(i);
     release_edges(e); /* what a plan needs depends on the tables */
     e.plan.owned = -1;
-    if (!reserve_tables(e))
-        return umas_fail(error, UMAS_ERROR_MEMORY, "no GPU memory for radial tables of %d elements",
-                         present);
+    const umas_status status = reserve_tables(e, error);
+    if (status != UMAS_OK) return status;
     cudaMemcpy(e.present_elements, e.present.data(), e.present.size() * sizeof(int),
                cudaMemcpyHostToDevice);
-    cudaMemcpy(e.element_slot, slot.data(), slot.size() * sizeof(int), cudaMemcpyHostToDevice);
+    cudaMemcpy(e.element_slot, slot, sizeof slot, cudaMemcpyHostToDevice);
     radial_table_fill(e.stream, e.weights.edge_degree, e.present_elements, present, true,
                       e.degree_values);
     for (int i = 0; i < e.a->layers; i++) {

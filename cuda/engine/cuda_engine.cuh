@@ -127,8 +127,12 @@ template <typename S> struct cuda_engine {
     tabulated_radials layer_radials(int layer) const {
         return {radial_values_of(layer), 1 / knots_per_length()};
     }
-    /* Bytes for everything but tabulated radial functions. */
-    size_t room() const { return memory - radial_values.capacity() * sizeof(__half); }
+    /* Bytes for atoms and edges: what weights and tables leave. */
+    size_t room() const {
+        const size_t taken = weights.memory.bytes() + degree_values.bytes() +
+                             hidden_values.bytes() + radial_values.bytes();
+        return memory > taken ? memory - taken : 0;
+    }
 };
 
 /* Queue a whole step on the engine's stream: edge list, forward, backward, results to pinned host

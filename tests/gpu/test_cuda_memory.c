@@ -1,22 +1,49 @@
-/* Memory that cannot be had, once, whichever it is: the call that needed it says so, and the next
- * one gives the bits of an engine that never failed.  What the CUDA engine allocates on the device or pins on the
- * host goes through here (the linker's --wrap). */
+/* The CUDA engine's memory.  It holds its share, with the tables of many elements, too.  What cannot
+ * be had, once, whichever it is: the call that needed it says so, and the next one gives the bits of
+ * an engine that never failed.  What the engine allocates on the device or pins on the host goes
+ * through here (the linker's --wrap). */
 #include <cuda_runtime_api.h>
 
 #include "engine_outcome.h"
 
 static long allocations, failing; /* which one fails; 0: none */
 
+enum { MOST_BLOCKS = 4096 };
+
+static struct {
+    void *memory;
+    size_t size;
+} block[MOST_BLOCKS]; /* of the device, in use */
+static int blocks;
+static double held, most_held; /* bytes in them */
+
 /* NOLINTBEGIN(bugprone-reserved-identifier): --wrap makes these names */
 cudaError_t __real_cudaMalloc(void **memory, size_t size);
+cudaError_t __real_cudaFree(void *memory);
 cudaError_t __real_cudaMallocHost(void **memory, size_t size);
 cudaError_t __wrap_cudaMalloc(void **memory, size_t size);
+cudaError_t __wrap_cudaFree(void *memory);
 cudaError_t __wrap_cudaMallocHost(void **memory, size_t size);
 /* NOLINTEND(bugprone-reserved-identifier) */
 
 cudaError_t __wrap_cudaMalloc(void **memory, size_t size) {
     if (++allocations == failing) return cudaErrorMemoryAllocation;
-    return __real_cudaMalloc(memory, size);
+    const cudaError_t status = __real_cudaMalloc(memory, size);
+    if (status != cudaSuccess || !CHECK(blocks < MOST_BLOCKS)) return status;
+    block[blocks].memory = *memory;
+    block[blocks++].size = size;
+    held += (double)size;
+    most_held = fmax(most_held, held);
+    return status;
+}
+
+cudaError_t __wrap_cudaFree(void *memory) {
+    for (int i = 0; i < blocks && memory; i++)
+        if (block[i].memory == memory) {
+            held -= (double)block[i].size;
+            block[i--] = block[--blocks];
+        }
+    return __real_cudaFree(memory);
 }
 
 cudaError_t __wrap_cudaMallocHost(void **memory, size_t size) {
@@ -39,10 +66,10 @@ typedef struct course {
     int failures;
 } course;
 
-static umas_status compose(umas_engine *engine, const structure *s) {
+static umas_status compose(umas_engine *engine, const structure *s, umas_error *error) {
     int64_t counts[UMAS_ELEMENTS] = {0};
     for (int i = 0; i < s->atoms; i++) counts[s->element[i]]++;
-    return umas_engine_set_composition(engine, counts, NULL);
+    return umas_engine_set_composition(engine, counts, error);
 }
 
 static course course_create(const umas_model *model, umas_engine_options options) {
@@ -84,7 +111,8 @@ static void evaluate(course *c, umas_engine *engine, int system) {
     umas_error error;
     outcome got;
     umas_atoms atoms = c->atoms[system];
-    if (failed(c, compose(engine, &c->s[system]))) CHECK(compose(engine, &c->s[system]) == UMAS_OK);
+    if (failed(c, compose(engine, &c->s[system], &error)))
+        CHECK(compose(engine, &c->s[system], &error) == UMAS_OK);
     if (failed(c, try_run(engine, &c->s[system], &atoms, &got, &error))) {
         printf("    %s\n", error.message);
         atoms.list_changed = 0; /* the failed call was given it */
@@ -107,6 +135,7 @@ static int run_course(course *c, long k) {
     for (int i = 0; i < SYSTEMS; i++) evaluate(c, engine, i);
     failing = 0;
     umas_engine_destroy(engine);
+    CHECK(held == 0);
     return c->failures > failures;
 }
 
@@ -162,6 +191,85 @@ static void test_refused_list(umas_precision precision) {
     umas_model_close(model);
 }
 
+/* ---- the share ---------------------------------------------------------------------------- */
+
+/* A compressed fcc lattice of atoms of the first so many elements, some 130 neighbours each. */
+static structure crystal(int cells, int elements) {
+    static const double basis[4][3] = {{0, 0, 0}, {0, 0.5, 0.5}, {0.5, 0, 0.5}, {0.5, 0.5, 0}};
+    const double a = 3.0;
+    structure s = structure_create(4 * cells * cells * cells);
+    for (int i = 0; i < s.atoms; i++) {
+        const int cell[3] = {i / 4 % cells, i / 4 / cells % cells, i / 4 / cells / cells};
+        s.element[i] = 1 + i % elements;
+        for (int d = 0; d < 3; d++)
+            s.position[3 * i + d] = a * (cell[d] + basis[i % 4][d]) + 0.2 * (uniform() - 0.5);
+    }
+    for (int d = 0; d < 3; d++) {
+        s.cell[d][d] = cells * a;
+        s.periodic[d] = 1;
+    }
+    return s;
+}
+
+/* The bytes that the engine may plan with. */
+static double share_of(const umas_engine *engine) {
+    char text[512];
+    double share = 0;
+    umas_engine_describe(engine, text, sizeof text);
+    printf("    %s\n", text);
+    const char *at = strstr(text, "an atom) of ");
+    CHECK(at != NULL && sscanf(at, "an atom) of %lf", &share) == 1);
+    return share * (1 << 30);
+}
+
+/* The tables of many elements are of the share: where they leave less, fewer layers are kept. */
+static void test_many_elements(umas_precision precision) {
+    umas_architecture a = architecture(2, 0);
+    umas_model *model = open_random_model(&a, 25);
+    umas_engine_options options = cuda_options(precision);
+    structure many = crystal(6, 30), few = crystal(3, 2);
+    umas_atoms atoms = neighbours_create(&many, 6, 0.5), few_atoms = neighbours_create(&few, 6, 1);
+    umas_engine *engine = cuda_engine(model, options);
+    outcome want = run(engine, &many, &atoms);
+    const double whole = held, share = 0.9 * whole, all = share_of(engine);
+    printf("many elements: %.2f GB\n", whole / 1e9);
+    CHECK(whole > 6e9); /* tables of 30 elements */
+
+    /* those of two elements are small, and the rest is given back */
+    outcome small = run(engine, &few, &few_atoms);
+    printf("  then two: %.2f GB\n", held / 1e9);
+    CHECK(held < 1e9);
+    umas_engine_destroy(engine);
+
+    most_held = 0;
+    options.memory_fraction *= share / all;
+    engine = cuda_engine(model, options);
+    outcome got = run(engine, &many, &atoms);
+    printf("  %.2f GB of a share of %.2f\n", most_held / 1e9, share / 1e9);
+    CHECK(share_of(engine) < whole);
+    CHECK(most_held <= 1.01 * share); /* the input and cuBLAS' own are none of the plan's */
+    compare("within the share", &got, &want, many.atoms, precision);
+    umas_engine_destroy(engine);
+
+    /* what the tables alone overfill is refused */
+    umas_error error = {.message = ""};
+    options.memory_fraction *= 0.3;
+    engine = cuda_engine(model, options);
+    CHECK(compose(engine, &many, &error) == UMAS_ERROR_MEMORY);
+    printf("  %s\n", error.message);
+    CHECK(strstr(error.message, "30 elements") != NULL);
+    CHECK(compose(engine, &few, &error) == UMAS_OK);
+    umas_engine_destroy(engine);
+    outcome_free(&want);
+    outcome_free(&small);
+    outcome_free(&got);
+    neighbours_free(&atoms);
+    neighbours_free(&few_atoms);
+    structure_free(&many);
+    structure_free(&few);
+    umas_model_close(model);
+}
+
 int main(void) {
     if (umas_device_count() == 0) {
         printf("skipped: no CUDA device\n");
@@ -170,6 +278,7 @@ int main(void) {
     srand(9);
     for (int p = 0; p < 2; p++) {
         const umas_precision precision = p ? UMAS_MIXED : UMAS_SINGLE;
+        test_many_elements(precision);
         test_refused_list(precision);
         test_every_allocation(precision, 1);
         test_every_allocation(precision, 2);
