@@ -7,6 +7,7 @@
 #include <new>
 
 #include "engine/cuda_backend.h"
+#include "engine/device_guard.cuh"
 #include "engine/memory_plan.cuh"
 
 namespace {
@@ -15,6 +16,10 @@ umas_status device_error(umas_error *error, const char *what, cudaError_t status
     return umas_fail(error,
                      status == cudaErrorMemoryAllocation ? UMAS_ERROR_MEMORY : UMAS_ERROR_DEVICE,
                      "%s: %s", what, cudaGetErrorString(status));
+}
+
+umas_status no_memory(umas_error *error) {
+    return umas_fail(error, UMAS_ERROR_MEMORY, "no host memory for the engine");
 }
 
 /* ---- input -------------------------------------------------------------------------------- */
@@ -180,7 +185,10 @@ umas_status step_until_sound(cuda_engine<S> &e, bool atom_virial, umas_error *er
         if (!any_rank(e, !finite(e), &lost)) break;
         if (e.gradient_scale <= SMALLEST_SCALE || sizeof(S) > 2)
             return umas_fail(error, UMAS_ERROR_OVERFLOW,
-                             "energies or forces are not finite; try precision single or double");
+                             sizeof(S) == 2
+                                 ? "energies or forces are not finite; try precision single"
+                                 : "energies or forces are not finite; try pair style umas, which "
+                                   "computes in double precision");
         e.gradient_scale /= 16;
         e.sound_steps = 0;
     }
@@ -210,9 +218,10 @@ void hand_out(const cuda_engine<S> &e, const umas_atoms *atoms, umas_result *res
 
 template <typename S>
 umas_status evaluate(void *self, const umas_atoms *atoms, int64_t system_atoms, umas_result *result,
-                     umas_error *error) {
+                     umas_error *error) try {
     auto &e = *static_cast<cuda_engine<S> *>(self);
-    cudaError_t set = cudaSetDevice(e.device);
+    const device_guard guard;
+    cudaError_t set = guard.enter(e.device);
     if (set != cudaSuccess) return device_error(error, "choosing the GPU", set);
     if (e.system_atoms != double(system_atoms)) e.drop_graph();
     e.system_atoms = double(system_atoms);
@@ -226,6 +235,9 @@ umas_status evaluate(void *self, const umas_atoms *atoms, int64_t system_atoms, 
     hand_out(e, atoms, result);
     e.sound_steps++;
     return UMAS_OK;
+} catch (const std::bad_alloc &) {
+    static_cast<cuda_engine<S> *>(self)->plan.owned = -1;
+    return no_memory(error);
 }
 
 /* ---- weights ------------------------------------------------------------------------------ */
@@ -240,6 +252,7 @@ template <typename S> umas_status reserve_tables(cuda_engine<S> &e, umas_error *
     e.degree_values.release();
     e.hidden_values.release();
     e.radial_values.release();
+    settle_share(e);
     e.tabulated = sizeof(S) == 2 && radials * sizeof(__half) <= e.memory / TABLES_SHARE;
     const size_t hidden = e.tabulated ? 0 : layers * e.hidden_values_of_a_layer();
     const size_t bytes =
@@ -265,9 +278,9 @@ template <typename S> umas_status fill_tables(cuda_engine<S> &e, umas_error *err
     e.plan.owned = -1;
     const umas_status status = reserve_tables(e, error);
     if (status != UMAS_OK) return status;
-    cudaMemcpy(e.present_elements, e.present.data(), e.present.size() * sizeof(int),
-               cudaMemcpyHostToDevice);
-    cudaMemcpy(e.element_slot, slot, sizeof slot, cudaMemcpyHostToDevice);
+    cudaMemcpyAsync(e.present_elements, e.present.data(), e.present.size() * sizeof(int),
+                    cudaMemcpyHostToDevice, e.stream);
+    cudaMemcpyAsync(e.element_slot, slot, sizeof slot, cudaMemcpyHostToDevice, e.stream);
     radial_table_fill(e.stream, e.weights.edge_degree, e.present_elements, present, true,
                       e.degree_values);
     for (int i = 0; i < e.a->layers; i++) {
@@ -282,16 +295,19 @@ template <typename S> umas_status fill_tables(cuda_engine<S> &e, umas_error *err
     return wait_for(e, error);
 }
 
-template <typename S> umas_status merge(void *self, const int64_t *counts, umas_error *error) {
+template <typename S> umas_status merge(void *self, const int64_t *counts, umas_error *error) try {
     auto &e = *static_cast<cuda_engine<S> *>(self);
-    cudaError_t set = cudaSetDevice(e.device);
+    const device_guard guard;
+    cudaError_t set = guard.enter(e.device);
     if (set != cudaSuccess) return device_error(error, "choosing the GPU", set);
     umas_status status = merge_experts(e.setup.model, e.setup.task, e.setup.charge, e.setup.spin,
                                        counts, e.merged, error);
     if (status != UMAS_OK) return status;
     e.drop_graph();
-    if (!upload_weights(e.merged, e.tiled, e.weights))
+    if (!upload_weights(e.stream, e.merged, e.tiled, e.weights))
         return umas_fail(error, UMAS_ERROR_MEMORY, "no GPU memory for the merged weights");
+    status = wait_for(e, error);
+    if (status != UMAS_OK) return status;
     std::vector<int> present;
     for (int z = 1; z < UMAS_ELEMENTS; z++)
         if (counts[z] > 0) present.push_back(z);
@@ -300,12 +316,15 @@ template <typename S> umas_status merge(void *self, const int64_t *counts, umas_
     status = fill_tables(e, error);
     if (status != UMAS_OK) e.present.clear(); /* there are no tables then */
     return status;
+} catch (const std::bad_alloc &) {
+    return no_memory(error);
 }
 
 /* ---- what is said of it --------------------------------------------------------------------- */
 
 template <typename S> void describe(const void *self, char *text, size_t size) {
     const auto &e = *static_cast<const cuda_engine<S> *>(self);
+    const device_guard guard;
     cudaDeviceProp properties;
     if (cudaGetDeviceProperties(&properties, e.device) != cudaSuccess) properties.name[0] = 0;
     char radials[64] = "";
@@ -323,7 +342,12 @@ template <typename S> void describe(const void *self, char *text, size_t size) {
 
 /* ---- life --------------------------------------------------------------------------------- */
 
-template <typename S> void destroy(void *self) { delete static_cast<cuda_engine<S> *>(self); }
+template <typename S> void destroy(void *self) {
+    auto *e = static_cast<cuda_engine<S> *>(self);
+    const device_guard guard;
+    (void)guard.enter(e->device);
+    delete e;
+}
 
 umas_status choose_device(int wanted, int *device, umas_error *error) {
     int devices = 0, driver = 0;
@@ -369,18 +393,22 @@ umas_status start(cuda_engine<S> &e, const umas_engine_setup *setup, int device,
     size_t free_bytes = 0, all_bytes = 0;
     made = cudaMemGetInfo(&free_bytes, &all_bytes);
     if (made != cudaSuccess) return device_error(error, "asking for free GPU memory", made);
+    e.memory_fraction = memory_fraction;
+    e.free_at_start = free_bytes;
     e.memory = size_t(memory_fraction * double(free_bytes));
     e.tiled = sizeof(S) == 2 && tiles_supported(e.device);
     if (!e.tiled) status = products_open(e.stream, &e.products, error);
     if (status != UMAS_OK) return status;
     e.merged = dense_weights_create(e.a);
-    if (!e.merged || !e.report.reserve(1) || !e.report_host.reserve(1) ||
-        !e.balance_sum.reserve(64) || !e.sum_host.reserve(64) ||
-        !e.reference.reserve(UMAS_ELEMENTS))
-        return umas_fail(error, UMAS_ERROR_MEMORY, "no memory for the engine");
-    cudaMemcpy(e.reference, setup->task->reference, UMAS_ELEMENTS * sizeof(double),
-               cudaMemcpyHostToDevice);
-    return UMAS_OK;
+    if (!e.merged) return no_memory(error);
+    if (!e.report_host.reserve(1) || !e.sum_host.reserve(64))
+        return umas_fail(error, UMAS_ERROR_MEMORY,
+                         "no pinned host memory for the engine; use fewer ranks on this machine");
+    if (!e.report.reserve(1) || !e.balance_sum.reserve(64) || !e.reference.reserve(UMAS_ELEMENTS))
+        return umas_fail(error, UMAS_ERROR_MEMORY, "no GPU memory for the engine");
+    cudaMemcpyAsync(e.reference, setup->task->reference, UMAS_ELEMENTS * sizeof(double),
+                    cudaMemcpyHostToDevice, e.stream);
+    return wait_for(e, error);
 }
 
 template <typename S>
@@ -388,8 +416,9 @@ umas_status create(const umas_engine_setup *setup, int device, double memory_fra
                    const umas_engine_operations **operations, umas_error *error) {
     static const umas_engine_operations cuda_operations = {
         merge<S>, evaluate<S>, describe<S>, profile_step<S>, measure_rates<S>, destroy<S>};
+    const device_guard guard;
     auto *e = new (std::nothrow) cuda_engine<S>();
-    if (!e) return umas_fail(error, UMAS_ERROR_MEMORY, "no memory for an engine");
+    if (!e) return no_memory(error);
     umas_status status = start(*e, setup, device, memory_fraction, error);
     if (status != UMAS_OK) {
         delete e;
@@ -403,7 +432,6 @@ umas_status create(const umas_engine_setup *setup, int device, double memory_fra
 } // namespace
 
 template <typename S> cuda_engine<S>::~cuda_engine() {
-    if (stream) cudaSetDevice(device);
     drop_graph();
     products_close(products);
     if (stream) cudaStreamDestroy(stream);
@@ -434,6 +462,7 @@ umas_status umas_cuda_engine_create(const umas_engine_setup *setup, umas_precisi
 }
 
 int umas_cuda_device_count(void) {
+    const device_guard guard;
     int devices = 0;
     return cudaGetDeviceCount(&devices) == cudaSuccess ? devices : 0;
 }

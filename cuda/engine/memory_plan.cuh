@@ -8,6 +8,10 @@
 /* GiB, for messages. */
 inline double gib(size_t bytes) { return double(bytes) / (1 << 30); }
 
+/* Say what the engine may take, as long as nothing is planned: others that share the GPU may have made
+ * their plans since it was created. */
+template <typename S> void settle_share(cuda_engine<S> &e);
+
 /* Candidates of all owned atoms; a rank without atoms may have no list at all. */
 size_t candidate_count(const umas_atoms *atoms);
 

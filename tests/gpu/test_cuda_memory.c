@@ -7,6 +7,7 @@
 #include "engine_outcome.h"
 
 static long allocations, failing; /* which one fails; 0: none */
+static int on_host;               /* is the one that failed? */
 
 enum { MOST_BLOCKS = 4096 };
 
@@ -47,7 +48,10 @@ cudaError_t __wrap_cudaFree(void *memory) {
 }
 
 cudaError_t __wrap_cudaMallocHost(void **memory, size_t size) {
-    if (++allocations == failing) return cudaErrorMemoryAllocation;
+    if (++allocations == failing) {
+        on_host = 1;
+        return cudaErrorMemoryAllocation;
+    }
     return __real_cudaMallocHost(memory, size);
 }
 
@@ -98,10 +102,13 @@ static void course_free(course *c) {
     }
 }
 
-/* Did the call fail?  It may for want of memory alone, and is then made again. */
-static int failed(course *c, umas_status status) {
+/* Did the call fail?  It may for want of memory alone, of which it says where, and is then made
+ * again. */
+static int failed(course *c, umas_status status, const umas_error *error) {
     if (status == UMAS_OK) return 0;
+    printf("    %s\n", error->message);
     CHECK(status == UMAS_ERROR_MEMORY && failing > 0 && failing <= allocations);
+    CHECK(strstr(error->message, on_host ? "host memory" : "GPU memory") != NULL);
     c->failures++;
     failing = 0;
     return 1;
@@ -111,10 +118,9 @@ static void evaluate(course *c, umas_engine *engine, int system) {
     umas_error error;
     outcome got;
     umas_atoms atoms = c->atoms[system];
-    if (failed(c, compose(engine, &c->s[system], &error)))
+    if (failed(c, compose(engine, &c->s[system], &error), &error))
         CHECK(compose(engine, &c->s[system], &error) == UMAS_OK);
-    if (failed(c, try_run(engine, &c->s[system], &atoms, &got, &error))) {
-        printf("    %s\n", error.message);
+    if (failed(c, try_run(engine, &c->s[system], &atoms, &got, &error), &error)) {
         atoms.list_changed = 0; /* the failed call was given it */
         got = run(engine, &c->s[system], &atoms);
     }
@@ -129,9 +135,10 @@ static int run_course(course *c, long k) {
     const int failures = c->failures;
     allocations = 0;
     failing = k;
+    on_host = 0;
     const umas_status status = umas_engine_create(c->model, &c->options, &engine, &error);
     CHECK((status == UMAS_OK) == (engine != NULL));
-    if (failed(c, status)) engine = cuda_engine(c->model, c->options);
+    if (failed(c, status, &error)) engine = cuda_engine(c->model, c->options);
     for (int i = 0; i < SYSTEMS; i++) evaluate(c, engine, i);
     failing = 0;
     umas_engine_destroy(engine);
@@ -231,7 +238,7 @@ static void test_many_elements(umas_precision precision) {
     umas_atoms atoms = neighbours_create(&many, 6, 0.5), few_atoms = neighbours_create(&few, 6, 1);
     umas_engine *engine = cuda_engine(model, options);
     outcome want = run(engine, &many, &atoms);
-    const double whole = held, share = 0.9 * whole, all = share_of(engine);
+    const double whole = held, share = 0.9 * whole;
     printf("many elements: %.2f GB\n", whole / 1e9);
     CHECK(whole > 6e9); /* tables of 30 elements */
 
@@ -241,8 +248,10 @@ static void test_many_elements(umas_precision precision) {
     CHECK(held < 1e9);
     umas_engine_destroy(engine);
 
+    engine = cuda_engine(model, options);
+    options.memory_fraction *= share / share_of(engine);
+    umas_engine_destroy(engine);
     most_held = 0;
-    options.memory_fraction *= share / all;
     engine = cuda_engine(model, options);
     outcome got = run(engine, &many, &atoms);
     printf("  %.2f GB of a share of %.2f\n", most_held / 1e9, share / 1e9);
