@@ -341,13 +341,13 @@ static umas_status evaluate(void *self, const umas_atoms *atoms, int64_t system_
         engine, engine->a, engine->weights, atoms, system_atoms, ws, engine->a->mmax == 2 ? 9 : 7};
     memset(ws->gradient, 0, (size_t)ws->edges.count * sizeof *ws->gradient);
 
-    int threads = umas_blas_take_threads();
+    umas_blas_take_threads();
     status = forward(&s, error);
     if (status == UMAS_OK) {
         head(&s, ws->node.x[engine->a->layers]);
         status = backward(&s, error);
     }
-    umas_blas_give_back_threads(threads);
+    umas_blas_give_back_threads();
     if (status != UMAS_OK) return status;
     sum_energies(&s, result);
     umas_edges_to_forces(&ws->edges, atoms, ws->gradient, engine->setup.task->rmsd, result);
