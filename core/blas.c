@@ -27,11 +27,19 @@ void matmul_nn(int rows, int n, int k, real alpha, const real *a, int lda, const
 }
 
 #if defined(UMAS_REAL_IS_DOUBLE)
-int umas_blas_take_threads(void) {
-    int threads = BLAS_NAME(openblas_get_num_threads)();
-    BLAS_NAME(openblas_set_num_threads)(1);
-    return threads;
+/* As the number of threads is OpenBLAS' and so the process', these are the process', too. */
+static int evaluations, threads_before;
+
+void umas_blas_take_threads(void) {
+#pragma omp critical(umas_blas_threads)
+    if (evaluations++ == 0) {
+        threads_before = BLAS_NAME(openblas_get_num_threads)();
+        BLAS_NAME(openblas_set_num_threads)(1);
+    }
 }
 
-void umas_blas_give_back_threads(int threads) { BLAS_NAME(openblas_set_num_threads)(threads); }
+void umas_blas_give_back_threads(void) {
+#pragma omp critical(umas_blas_threads)
+    if (--evaluations == 0) BLAS_NAME(openblas_set_num_threads)(threads_before);
+}
 #endif

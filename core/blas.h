@@ -18,9 +18,10 @@ void matmul_nn(int rows, int n, int k, real alpha, const real *a, int lda, const
                real *c, int ldc);
 
 /* The stages thread over edges and nodes, so a product runs on the thread that asks for it.
- * OpenBLAS keeps one thread count a process: take() sets it to one and returns what it was,
- * give_back() restores it. */
-int umas_blas_take_threads(void);
-void umas_blas_give_back_threads(int threads);
+ * OpenBLAS keeps one thread count a process.  An evaluation begins with take() and ends with
+ * give_back(); while any is under way, in whatever thread, the count is one, and when the last has
+ * ended it is again what it was before the first. */
+void umas_blas_take_threads(void);
+void umas_blas_give_back_threads(void);
 
 #endif

@@ -37,6 +37,7 @@ template <typename T, bool HOST = false> class device_buffer {
         capacity_ = 0;
     }
     size_t capacity() const { return capacity_; }
+    size_t bytes() const { return capacity_ * sizeof(T); }
     operator T *() const { return memory_; }
 
   private:

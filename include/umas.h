@@ -235,7 +235,7 @@ typedef struct umas_atoms {
      * i itself may not) is neighbour[first[i] .. first[i + 1]). */
     const int64_t *first; /* [owned + 1] */
     const int *neighbour; /* [first[owned]] */
-    int list_changed;     /* 0: element, node, rows, first and neighbour are as in the last call */
+    int list_changed;     /* 0: all but the positions is as in the last call, even if that failed */
 } umas_atoms;
 
 typedef struct umas_result {

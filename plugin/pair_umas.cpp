@@ -271,7 +271,10 @@ void PairUMAS::compute(int eflag, int vflag)
 
   const bool changed = update_graph();
   if (changed) update_composition();
-  if (participants == 0) return;
+  if (participants == 0) {
+    build = neighbor->ncalls;
+    return;
+  }
 
   const int total = atom->nlocal + atom->nghost;
   force_eV.resize(3 * static_cast<size_t>(total));
@@ -300,6 +303,7 @@ void PairUMAS::compute(int eflag, int vflag)
   if (status == UMAS_ERROR_DEVICE)    // other ranks may be waiting for this one: it ends them, too
     error->one(FLERR, fmt::format("Pair style {}: {}", name, problem.message));
   check_agreed(status, problem);
+  build = neighbor->ncalls;
   add_results(result);
   if (!described) print_first_step(atoms, result);
   described = true;

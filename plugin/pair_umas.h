@@ -47,7 +47,7 @@ class PairUMAS : public Pair {
   int64_t participants;                  // their sum
 
   // the system as umas_atoms wants it; all but the positions are kept while they do not change
-  bigint build;      // neighbor->ncalls when the list was copied
+  bigint build;      // neighbor->ncalls of the list that was evaluated, or -1
   bool ready;        // lists and buffers are those that init_style() asked for this model
   bool described;    // the log says how the engine runs
   int nodes;

@@ -15,7 +15,8 @@ using namespace LAMMPS_NS;
 
 /* Bring element, row and neighbour arrays up to date; true, on every rank, if any changed.  A type
    may change without a new list (fix atom/swap), so elements are compared at every step.  An atom
-   that the list hides from all others is not there: fix gcmc asks so for the energy without it. */
+   that the list hides from all others is not there: fix gcmc asks so for the energy without it.
+   Until the engine has evaluated what changed, it counts as changed. */
 
 bool PairUMAS::update_graph()
 {
@@ -34,7 +35,7 @@ bool PairUMAS::update_graph()
   if (build < 0) warn_of_missing_pairs();
   refuse_special_bonds();
   nodes = exchange.plan_rows(copy_neighbours());
-  build = neighbor->ncalls;
+  build = -1;
   return true;
 }
 
@@ -107,7 +108,8 @@ std::vector<bool> PairUMAS::copy_neighbours()
   return candidate;
 }
 
-/* Count the elements over all ranks; the engine merges its experts again if they changed. */
+/* Count the elements over all ranks; the engine merges its experts again if they changed.  Where
+   that fails it has no composition, and `composition` is none that could be met again. */
 
 void PairUMAS::update_composition()
 {
@@ -117,13 +119,15 @@ void PairUMAS::update_composition()
   MPI_Allreduce(mine, all, UMAS_ELEMENTS, MPI_LMP_BIGINT, MPI_SUM, world);
   if (std::equal(all, all + UMAS_ELEMENTS, composition)) return;
 
-  std::copy_n(all, UMAS_ELEMENTS, composition);
   participants = 0;
-  for (const int64_t count : composition) participants += count;
-  if (participants == 0) return;
-  umas_error problem{};
-  const umas_status status = umas_engine_set_composition(engine, composition, &problem);
-  check(status, problem);
+  for (const int64_t count : all) participants += count;
+  if (participants > 0) {
+    std::fill_n(composition, UMAS_ELEMENTS, -1);
+    umas_error problem{};
+    const umas_status status = umas_engine_set_composition(engine, all, &problem);
+    check(status, problem);
+  }
+  std::copy_n(all, UMAS_ELEMENTS, composition);
 }
 
 /* The user may want some pairs left out, but must know that the model then is another one. */

@@ -354,13 +354,13 @@ static umas_status run_step(void *self, const umas_atoms *atoms, umas_result *re
     memset(ws->gradient, 0, (size_t)ws->edges.count * sizeof *ws->gradient);
     *repeat = UMAS_REPEAT_NOT;
 
-    int threads = umas_blas_take_threads();
+    umas_blas_take_threads();
     umas_status status = forward(&s, error);
     if (status == UMAS_OK) {
         head(&s, ws->node.x[engine->a->layers]);
         status = backward(&s, error);
     }
-    umas_blas_give_back_threads(threads);
+    umas_blas_give_back_threads();
     if (status != UMAS_OK) return status;
     sum_energies(&s, result);
     umas_edges_to_forces(&ws->edges, atoms, ws->gradient, engine->setup.task->rmsd, result);

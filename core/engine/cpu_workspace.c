@@ -20,14 +20,12 @@ static int renew(void *buffer, size_t count, size_t size) {
 static int reserve_nodes(workspace *ws, const umas_architecture *a, const umas_atoms *atoms) {
     size_t layers = (size_t)a->layers, width = 9 * (size_t)a->sphere_channels;
     node_arrays *node = &ws->node;
-    if (!node->x) {
-        node->x = calloc(layers + 1, sizeof *node->x);
-        node->x_mid = calloc(layers, sizeof *node->x_mid);
-        node->h = calloc(layers, sizeof *node->h);
-    }
+    if (!node->x) node->x = calloc(layers + 1, sizeof *node->x);
+    if (!node->x_mid) node->x_mid = calloc(layers, sizeof *node->x_mid);
+    if (!node->h) node->h = calloc(layers, sizeof *node->h);
     if (!node->x || !node->x_mid || !node->h) return 0;
     int ok = 1;
-    if (atoms->owned > ws->owned_capacity || !node->g_x) {
+    if (atoms->owned >= ws->owned_capacity) {
         ws->owned_capacity = 0;
         size_t n = (size_t)atoms->owned + (size_t)atoms->owned / 8 + 1;
         for (size_t i = 0; i <= layers; i++) ok = ok && renew(&node->x[i], n * width, sizeof(real));
@@ -39,7 +37,7 @@ static int reserve_nodes(workspace *ws, const umas_architecture *a, const umas_a
              renew(&ws->chunk_first, n + 1, sizeof *ws->chunk_first);
         if (ok) ws->owned_capacity = (int)n;
     }
-    if (ok && (atoms->nodes > ws->node_capacity || !node->g_source)) {
+    if (ok && atoms->nodes >= ws->node_capacity) {
         ws->node_capacity = 0;
         size_t n = (size_t)atoms->nodes + (size_t)atoms->nodes / 8 + 1;
         for (size_t i = 0; i < layers; i++) ok = ok && renew(&node->h[i], n * width, sizeof(real));

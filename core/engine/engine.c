@@ -20,6 +20,7 @@ struct umas_engine {
     int merged; /* `reduced` is what the backend's weights were merged for */
     int64_t reduced[UMAS_ELEMENTS];
     int64_t system_atoms; /* -1: not told yet */
+    int list_taken;       /* the backend has evaluated the list of the last call */
 };
 
 #ifdef UMAS_WITH_CUDA
@@ -201,29 +202,41 @@ static umas_status check_elements(const umas_engine *engine, const umas_atoms *a
     return UMAS_OK;
 }
 
+/* The protocol of ranks.h.  A list that was refused, or that no backend has seen, is a new one in the
+ * next call, too. */
+static umas_status evaluate(umas_engine *engine, const umas_atoms *atoms, umas_result *result,
+                            umas_error *error) {
+    const umas_exchange *exchange = engine->setup.exchange;
+    umas_atoms given = *atoms;
+    int repeat = UMAS_REPEAT_NOT;
+    given.list_changed = atoms->list_changed || !engine->list_taken;
+    engine->list_taken = 0;
+    umas_status status = check_elements(engine, atoms, error);
+    do {
+        if (status == UMAS_OK)
+            status = engine->operations->prepare(engine->backend, &given, engine->system_atoms,
+                                                 repeat, error);
+        status = umas_ranks_vote(exchange, status, NULL, error);
+        if (status != UMAS_OK) return status;
+        repeat = UMAS_REPEAT_NOT;
+        status = engine->operations->step(engine->backend, &given, result, &repeat, error);
+        if (status == UMAS_ERROR_EXCHANGE || status == UMAS_ERROR_DEVICE) return status;
+        if (status == UMAS_OK && !repeat) status = check_finite(atoms, result, error);
+        status = umas_ranks_vote(exchange, status, &repeat, error);
+    } while (status == UMAS_OK && repeat);
+    engine->list_taken = status == UMAS_OK;
+    return status;
+}
+
 umas_status umas_engine_evaluate(umas_engine *engine, const umas_atoms *atoms, umas_result *result,
                                  umas_error *error) {
+    if (atoms->list_changed) engine->list_taken = 0;
     if (engine->system_atoms < 0)
         return umas_fail(error, UMAS_ERROR_ARGUMENT,
                          "umas_engine_set_composition must succeed before an evaluation");
     clear(atoms, result);
     if (engine->system_atoms == 0) return UMAS_OK;
-    const umas_exchange *exchange = engine->setup.exchange;
-    umas_status status = check_elements(engine, atoms, error);
-    int repeat = UMAS_REPEAT_NOT;
-    do {
-        if (status == UMAS_OK)
-            status = engine->operations->prepare(engine->backend, atoms, engine->system_atoms,
-                                                 repeat, error);
-        status = umas_ranks_vote(exchange, status, NULL, error);
-        if (status != UMAS_OK) return status;
-        repeat = UMAS_REPEAT_NOT;
-        status = engine->operations->step(engine->backend, atoms, result, &repeat, error);
-        if (status == UMAS_ERROR_EXCHANGE || status == UMAS_ERROR_DEVICE) return status;
-        if (status == UMAS_OK && !repeat) status = check_finite(atoms, result, error);
-        status = umas_ranks_vote(exchange, status, &repeat, error);
-    } while (status == UMAS_OK && repeat);
-    return status;
+    return evaluate(engine, atoms, result, error);
 }
 
 umas_status umas_engine_profile(umas_engine *engine, const umas_atoms *atoms, umas_result *result,

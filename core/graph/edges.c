@@ -24,34 +24,38 @@ static umas_status check_positions(const umas_atoms *atoms, umas_error *error) {
     return UMAS_OK;
 }
 
-static int reserve(void **buffer, size_t count, size_t size) {
-    void *grown = realloc(*buffer, (count ? count : 1) * size);
+static int reserve(void **buffer, int64_t count, size_t size) {
+    void *grown = realloc(*buffer, (size_t)count * size);
     if (grown) *buffer = grown;
     return grown != NULL;
 }
 
+/* A capacity counts from when all that has it is there: the next call relies on it. */
 static int reserve_rows(umas_edges *e, const umas_atoms *atoms) {
     if (atoms->owned + 1 > e->owned_capacity) {
-        e->owned_capacity = atoms->owned + 1 + atoms->owned / 8;
-        if (!reserve((void **)&e->first, (size_t)e->owned_capacity, sizeof *e->first)) return 0;
+        const int64_t n = atoms->owned + 1 + atoms->owned / 8;
+        if (!reserve((void **)&e->first, n, sizeof *e->first)) return 0;
+        e->owned_capacity = n;
     }
     if (atoms->nodes + 1 > e->node_capacity) {
-        e->node_capacity = atoms->nodes + 1 + atoms->nodes / 8;
-        if (!reserve((void **)&e->out_first, (size_t)e->node_capacity, sizeof *e->out_first))
-            return 0;
+        const int64_t n = atoms->nodes + 1 + atoms->nodes / 8;
+        if (!reserve((void **)&e->out_first, n, sizeof *e->out_first)) return 0;
+        e->node_capacity = n;
     }
     return 1;
 }
 
 static int reserve_edges(umas_edges *e) {
     if (e->count <= e->edge_capacity) return 1;
-    e->edge_capacity = e->count + e->count / 8;
-    size_t n = (size_t)e->edge_capacity;
-    return reserve((void **)&e->source, n, sizeof *e->source) &&
-           reserve((void **)&e->source_node, n, sizeof *e->source_node) &&
-           reserve((void **)&e->target, n, sizeof *e->target) &&
-           reserve((void **)&e->vector, n, sizeof *e->vector) &&
-           reserve((void **)&e->out, n, sizeof *e->out);
+    const int64_t n = e->count + e->count / 8;
+    if (!reserve((void **)&e->source, n, sizeof *e->source) ||
+        !reserve((void **)&e->source_node, n, sizeof *e->source_node) ||
+        !reserve((void **)&e->target, n, sizeof *e->target) ||
+        !reserve((void **)&e->vector, n, sizeof *e->vector) ||
+        !reserve((void **)&e->out, n, sizeof *e->out))
+        return 0;
+    e->edge_capacity = n;
+    return 1;
 }
 
 /* Write owned atom i's edges from `at` on, or only count them when at < 0. */

@@ -7,6 +7,7 @@
 #include <new>
 
 #include "engine/cuda_backend.h"
+#include "engine/device_guard.cuh"
 #include "engine/memory_plan.cuh"
 
 namespace {
@@ -15,6 +16,10 @@ umas_status device_error(umas_error *error, const char *what, cudaError_t status
     return umas_fail(error,
                      status == cudaErrorMemoryAllocation ? UMAS_ERROR_MEMORY : UMAS_ERROR_DEVICE,
                      "%s: %s", what, cudaGetErrorString(status));
+}
+
+umas_status no_memory(umas_error *error) {
+    return umas_fail(error, UMAS_ERROR_MEMORY, "no host memory for the engine");
 }
 
 /* ---- input -------------------------------------------------------------------------------- */
@@ -78,8 +83,8 @@ template <typename S> bool input_fits(const cuda_engine<S> &e, const umas_atoms 
            candidate_count(atoms) < e.neighbour.capacity();
 }
 
-/* Memory, candidates and positions of atoms that the plan is for; `resized`: it has just become so.
- * The list goes first: the next call may rely on it even where these positions are refused. */
+/* Memory, candidates and positions of atoms that the plan is for; `resized`: it has just become
+ * so. */
 template <typename S>
 umas_status fill_plan(cuda_engine<S> &e, const umas_atoms *atoms, bool resized, umas_error *error) {
     umas_status status = UMAS_OK;
@@ -96,16 +101,14 @@ umas_status fill_plan(cuda_engine<S> &e, const umas_atoms *atoms, bool resized, 
     return status == UMAS_OK ? plan_memory(e, e.reported().edges, error) : status;
 }
 
-/* Make the plan one for this call's atoms.  After a failure it is for none: the next call starts
- * over. */
+/* Make the plan one for this call's atoms.  After a failure, here or in the step, it is for none:
+ * the next call starts over. */
 template <typename S>
 umas_status prepare(cuda_engine<S> &e, const umas_atoms *atoms, umas_error *error) {
     bool resized = atoms->owned != e.plan.owned || atoms->nodes != e.plan.nodes;
     e.plan.owned = atoms->owned;
     e.plan.nodes = atoms->nodes;
-    umas_status status = fill_plan(e, atoms, resized, error);
-    if (status != UMAS_OK) e.plan.owned = -1;
-    return status;
+    return fill_plan(e, atoms, resized, error);
 }
 
 template <typename S> umas_status capture(cuda_engine<S> &e, bool atom_virial, umas_error *error) {
@@ -161,7 +164,10 @@ template <typename S> void try_larger_scale(cuda_engine<S> &e) {
 template <typename S> umas_status try_smaller_scale(cuda_engine<S> &e, umas_error *error) {
     if (e.gradient_scale <= SMALLEST_SCALE || sizeof(S) > 2)
         return umas_fail(error, UMAS_ERROR_OVERFLOW,
-                         "energies or forces are not finite; try precision single or double");
+                         sizeof(S) == 2
+                             ? "energies or forces are not finite; try precision single"
+                             : "energies or forces are not finite; try pair style umas, which "
+                               "computes in double precision");
     e.gradient_scale /= 16;
     e.sound_steps = 0;
     return UMAS_OK;
@@ -186,33 +192,47 @@ void hand_out(const cuda_engine<S> &e, const umas_atoms *atoms, umas_result *res
         std::memcpy(result->atom_energy, e.atom_energy_host, size_t(atoms->owned) * sizeof(double));
 }
 
-/* The operations of umas_engine_operations, in their order. */
+/* After a failure the next call starts over: a graph may lack what could not be queued, and the plan is
+ * for no atoms. */
+template <typename S> umas_status or_start_over(cuda_engine<S> &e, umas_status status) {
+    if (status != UMAS_OK) {
+        e.drop_graph();
+        e.plan.owned = -1;
+    }
+    return status;
+}
 
 template <typename S>
 umas_status prepare_step(void *self, const umas_atoms *atoms, int64_t system_atoms, int repeat,
-                         umas_error *error) {
+                         umas_error *error) try {
     auto &e = *static_cast<cuda_engine<S> *>(self);
-    cudaError_t set = cudaSetDevice(e.device);
+    const device_guard guard;
+    cudaError_t set = guard.enter(e.device);
     if (set != cudaSuccess) return device_error(error, "choosing the GPU", set);
     if (repeat == UMAS_REPEAT_NOT) {
         if (e.system_atoms != double(system_atoms)) e.drop_graph();
         e.system_atoms = double(system_atoms);
         try_larger_scale(e);
-        return prepare(e, atoms, error);
+        return or_start_over(e, prepare(e, atoms, error));
     }
     umas_status status = UMAS_OK;
     if (repeat & UMAS_REPEAT_WITH_SMALLER_GRADIENTS) status = try_smaller_scale(e, error);
     if (status == UMAS_OK && e.lacks_room()) status = plan_memory(e, e.reported().edges, error);
-    return status;
+    return or_start_over(e, status);
+} catch (const std::bad_alloc &) {
+    return or_start_over(*static_cast<cuda_engine<S> *>(self), no_memory(error));
 }
 
 template <typename S>
 umas_status run_step(void *self, const umas_atoms *atoms, umas_result *result, int *repeat,
-                     umas_error *error) {
+                     umas_error *error) try {
     auto &e = *static_cast<cuda_engine<S> *>(self);
+    const device_guard guard;
+    cudaError_t set = guard.enter(e.device);
+    if (set != cudaSuccess) return device_error(error, "choosing the GPU", set);
     umas_status status = e.ranks.is_open() ? e.ranks.meet_peers(error) : UMAS_OK;
     if (status == UMAS_OK) status = run(e, result->atom_virial != nullptr, error);
-    if (status != UMAS_OK) return status;
+    if (status != UMAS_OK) return or_start_over(e, status);
     const step_report &report = e.reported();
     *repeat = UMAS_REPEAT_NOT;
     if (report.overlap[0] >= 0)
@@ -226,6 +246,10 @@ umas_status run_step(void *self, const umas_atoms *atoms, umas_result *result, i
     hand_out(e, atoms, result);
     e.sound_steps++;
     return UMAS_OK;
+} catch (const std::bad_alloc &) {
+    /* in the middle of a step, where other ranks may be waiting */
+    return or_start_over(*static_cast<cuda_engine<S> *>(self),
+                         umas_fail(error, UMAS_ERROR_DEVICE, "no memory to queue a step"));
 }
 
 /* ---- weights ------------------------------------------------------------------------------ */
@@ -233,30 +257,42 @@ umas_status run_step(void *self, const umas_atoms *atoms, umas_result *result, i
 /* Of the memory, what tabulated radial functions may take: more would be missed by atoms. */
 constexpr size_t TABLES_SHARE = 16;
 
-template <typename S> bool reserve_tables(cuda_engine<S> &e) {
+/* Tables of other elements go first: they may need more than these, or the room of these. */
+template <typename S> umas_status reserve_tables(cuda_engine<S> &e, umas_error *error) {
     const size_t layers = size_t(e.a->layers), radials = layers * e.radial_values_of_a_layer();
-    e.tabulated = sizeof(S) == 2 && radials * sizeof(__half) <= e.memory / TABLES_SHARE;
-    if (!e.degree_values.reserve(e.knots() * RADIAL_ROWS * 3 * CHANNELS) ||
-        !e.present_elements.reserve(UMAS_ELEMENTS) || !e.element_slot.reserve(UMAS_ELEMENTS))
-        return false;
-    if (e.tabulated) return e.radial_values.reserve(radials);
+    const size_t degrees = e.knots() * RADIAL_ROWS * 3 * CHANNELS;
+    e.degree_values.release();
+    e.hidden_values.release();
     e.radial_values.release();
-    return e.hidden_values.reserve(layers * e.hidden_values_of_a_layer());
+    settle_share(e);
+    e.tabulated = sizeof(S) == 2 && radials * sizeof(__half) <= e.memory / TABLES_SHARE;
+    const size_t hidden = e.tabulated ? 0 : layers * e.hidden_values_of_a_layer();
+    const size_t bytes =
+        (degrees + hidden) * sizeof(float) + (e.tabulated ? radials * sizeof(__half) : 0);
+    const size_t room = e.room();
+    if (bytes <= room && e.present_elements.reserve(UMAS_ELEMENTS) &&
+        e.element_slot.reserve(UMAS_ELEMENTS) && e.degree_values.reserve(degrees) &&
+        (e.tabulated ? e.radial_values.reserve(radials) : e.hidden_values.reserve(hidden)))
+        return UMAS_OK;
+    return umas_fail(
+        error, UMAS_ERROR_MEMORY,
+        "tables of radial functions of %d elements need %.1f GiB of GPU memory and may "
+        "take %.1f: use fewer elements or a larger memory fraction",
+        int(e.present.size()), gib(bytes), gib(room));
 }
 
 /* Radial tables for the elements that are present; they do not depend on the mixture. */
 template <typename S> umas_status fill_tables(cuda_engine<S> &e, umas_error *error) {
     const int present = int(e.present.size());
-    std::vector<int> slot(UMAS_ELEMENTS, 0);
+    int slot[UMAS_ELEMENTS] = {};
     for (size_t i = 0; i < e.present.size(); i++) slot[size_t(e.present[i])] = int(i);
     release_edges(e); /* what a plan needs depends on the tables */
     e.plan.owned = -1;
-    if (!reserve_tables(e))
-        return umas_fail(error, UMAS_ERROR_MEMORY, "no GPU memory for radial tables of %d elements",
-                         present);
-    cudaMemcpy(e.present_elements, e.present.data(), e.present.size() * sizeof(int),
-               cudaMemcpyHostToDevice);
-    cudaMemcpy(e.element_slot, slot.data(), slot.size() * sizeof(int), cudaMemcpyHostToDevice);
+    const umas_status status = reserve_tables(e, error);
+    if (status != UMAS_OK) return status;
+    cudaMemcpyAsync(e.present_elements, e.present.data(), e.present.size() * sizeof(int),
+                    cudaMemcpyHostToDevice, e.stream);
+    cudaMemcpyAsync(e.element_slot, slot, sizeof slot, cudaMemcpyHostToDevice, e.stream);
     radial_table_fill(e.stream, e.weights.edge_degree, e.present_elements, present, true,
                       e.degree_values);
     for (int i = 0; i < e.a->layers; i++) {
@@ -271,16 +307,19 @@ template <typename S> umas_status fill_tables(cuda_engine<S> &e, umas_error *err
     return wait_for(e, error);
 }
 
-template <typename S> umas_status merge(void *self, const int64_t *counts, umas_error *error) {
+template <typename S> umas_status merge(void *self, const int64_t *counts, umas_error *error) try {
     auto &e = *static_cast<cuda_engine<S> *>(self);
-    cudaError_t set = cudaSetDevice(e.device);
+    const device_guard guard;
+    cudaError_t set = guard.enter(e.device);
     if (set != cudaSuccess) return device_error(error, "choosing the GPU", set);
     umas_status status = merge_experts(e.setup.model, e.setup.task, e.setup.charge, e.setup.spin,
                                        counts, e.merged, error);
     if (status != UMAS_OK) return status;
     e.drop_graph();
-    if (!upload_weights(e.merged, e.tiled, e.weights))
+    if (!upload_weights(e.stream, e.merged, e.tiled, e.weights))
         return umas_fail(error, UMAS_ERROR_MEMORY, "no GPU memory for the merged weights");
+    status = wait_for(e, error);
+    if (status != UMAS_OK) return status;
     std::vector<int> present;
     for (int z = 1; z < UMAS_ELEMENTS; z++)
         if (counts[z] > 0) present.push_back(z);
@@ -289,12 +328,15 @@ template <typename S> umas_status merge(void *self, const int64_t *counts, umas_
     status = fill_tables(e, error);
     if (status != UMAS_OK) e.present.clear(); /* there are no tables then */
     return status;
+} catch (const std::bad_alloc &) {
+    return no_memory(error);
 }
 
 /* ---- what is said of it --------------------------------------------------------------------- */
 
 template <typename S> void describe(const void *self, char *text, size_t size) {
     const auto &e = *static_cast<const cuda_engine<S> *>(self);
+    const device_guard guard;
     cudaDeviceProp properties;
     if (cudaGetDeviceProperties(&properties, e.device) != cudaSuccess) properties.name[0] = 0;
     char radials[64] = "";
@@ -313,7 +355,12 @@ template <typename S> void describe(const void *self, char *text, size_t size) {
 
 /* ---- life --------------------------------------------------------------------------------- */
 
-template <typename S> void destroy(void *self) { delete static_cast<cuda_engine<S> *>(self); }
+template <typename S> void destroy(void *self) {
+    auto *e = static_cast<cuda_engine<S> *>(self);
+    const device_guard guard;
+    (void)guard.enter(e->device);
+    delete e;
+}
 
 umas_status choose_device(int wanted, int *device, umas_error *error) {
     int devices = 0, driver = 0;
@@ -366,17 +413,23 @@ umas_status equip(cuda_engine<S> &e, const umas_engine_setup *setup, double memo
     size_t free_bytes = 0, all_bytes = 0;
     cudaError_t made = cudaMemGetInfo(&free_bytes, &all_bytes);
     if (made != cudaSuccess) return device_error(error, "asking for free GPU memory", made);
+    e.memory_fraction = memory_fraction;
+    e.free_at_start = free_bytes;
     e.memory = size_t(memory_fraction * double(free_bytes));
     e.tiled = sizeof(S) == 2 && tiles_supported(e.device);
     if (!e.tiled) status = products_open(e.stream, &e.products, error);
     if (status != UMAS_OK) return status;
     e.merged = dense_weights_create(e.a);
-    if (!e.merged || !e.report.reserve(1) || !e.report_host.reserve(1) ||
-        !e.balance_sum.reserve(rank_exchange::MOST_SUMS) || !e.reference.reserve(UMAS_ELEMENTS))
-        return umas_fail(error, UMAS_ERROR_MEMORY, "no memory for the engine");
-    cudaMemcpy(e.reference, setup->task->reference, UMAS_ELEMENTS * sizeof(double),
-               cudaMemcpyHostToDevice);
-    return UMAS_OK;
+    if (!e.merged) return no_memory(error);
+    if (!e.report_host.reserve(1))
+        return umas_fail(error, UMAS_ERROR_MEMORY,
+                         "no pinned host memory for the engine; use fewer ranks on this machine");
+    if (!e.report.reserve(1) || !e.balance_sum.reserve(rank_exchange::MOST_SUMS) ||
+        !e.reference.reserve(UMAS_ELEMENTS))
+        return umas_fail(error, UMAS_ERROR_MEMORY, "no GPU memory for the engine");
+    cudaMemcpyAsync(e.reference, setup->task->reference, UMAS_ELEMENTS * sizeof(double),
+                    cudaMemcpyHostToDevice, e.stream);
+    return wait_for(e, error);
 }
 
 template <typename S>
@@ -385,9 +438,10 @@ umas_status create(const umas_engine_setup *setup, int device, double memory_fra
     static const umas_engine_operations cuda_operations = {
         merge<S>,        prepare_step<S>,  run_step<S>, describe<S>,
         profile_step<S>, measure_rates<S>, destroy<S>};
-    auto *e = new cuda_engine<S>();
+    const device_guard guard;
+    auto *e = new (std::nothrow) cuda_engine<S>();
     const umas_exchange *exchange = setup->exchange;
-    umas_status status = start(*e, setup, device, error);
+    umas_status status = e ? start(*e, setup, device, error) : no_memory(error);
     status = umas_ranks_vote(exchange, status, nullptr, error);
     if (status == UMAS_OK && exchange) {
         status = e->ranks.open(exchange, setup->transport, error);
@@ -410,7 +464,6 @@ umas_status create(const umas_engine_setup *setup, int device, double memory_fra
 } // namespace
 
 template <typename S> cuda_engine<S>::~cuda_engine() {
-    if (stream) cudaSetDevice(device);
     drop_graph();
     products_close(products);
     if (stream) cudaStreamDestroy(stream);
@@ -441,6 +494,7 @@ umas_status umas_cuda_engine_create(const umas_engine_setup *setup, umas_precisi
 }
 
 int umas_cuda_device_count(void) {
+    const device_guard guard;
     int devices = 0;
     return cudaGetDeviceCount(&devices) == cudaSuccess ? devices : 0;
 }

@@ -42,6 +42,8 @@ template <typename S> struct cuda_engine {
     const umas_architecture *a = nullptr;
     int rows = 9;
     int device = 0;
+    double memory_fraction = 0; /* of free memory, to be used */
+    size_t free_at_start = 0;
     size_t memory = 0; /* bytes the engine may plan with */
     cudaStream_t stream = nullptr;
     bool tiled = false;                  /* products by the kernels of so2_tiles.cuh; else ... */
@@ -142,9 +144,12 @@ template <typename S> struct cuda_engine {
     tabulated_radials layer_radials(int layer) const {
         return {radial_values_of(layer), 1 / knots_per_length()};
     }
-    /* Bytes for everything but tabulated radial functions and rows on their way to other ranks. */
+    /* Bytes of device memory it holds. */
+    size_t device_bytes() const;
+    /* Bytes for atoms and edges: what weights, tables and rows on their way to other ranks leave. */
     size_t room() const {
-        const size_t taken = radial_values.capacity() * sizeof(__half) + ranks.device_bytes();
+        const size_t taken = weights.memory.bytes() + degree_values.bytes() +
+                             hidden_values.bytes() + radial_values.bytes() + ranks.device_bytes();
         return memory > taken ? memory - taken : 0;
     }
 };

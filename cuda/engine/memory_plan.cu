@@ -109,10 +109,22 @@ template <typename S> bool reserve_nodes(cuda_engine<S> &e) {
     for (auto *b : {&e.g_x, &e.g_h}) ok = ok && b->reserve(width);
     size_t partials = size_t(force_partials(int(n))) * 6 + size_t(energy_partials(int(n))) +
                       size_t(balance_partials(int(n))) * 64;
-    ok = ok && e.energy.reserve(n) && e.atom_energy.reserve(n) && e.atom_energy_host.reserve(n) &&
-         e.force.reserve(n * 3) && e.force_host.reserve(n * 3) && e.atom_virial.reserve(n * 6) &&
-         e.atom_virial_host.reserve(n * 6) && e.partial.reserve(partials);
-    return ok;
+    return ok && e.energy.reserve(n) && e.atom_energy.reserve(n) && e.force.reserve(n * 3) &&
+           e.atom_virial.reserve(n * 6) && e.partial.reserve(partials);
+}
+
+/* Memory of the host that the GPU writes results to. */
+template <typename S> bool reserve_host(cuda_engine<S> &e) {
+    const size_t n = size_t(e.plan.nodes) + 1;
+    return e.atom_energy_host.reserve(n) && e.force_host.reserve(n * 3) &&
+           e.atom_virial_host.reserve(n * 6);
+}
+
+umas_status no_host_memory(int owned, umas_error *error) {
+    return umas_fail(error, UMAS_ERROR_MEMORY,
+                     "no pinned host memory for %d atoms; use fewer ranks on this machine, or more "
+                     "machines",
+                     owned);
 }
 
 template <typename S> bool reserve_edge_list(cuda_engine<S> &e) {
@@ -163,6 +175,17 @@ template <typename S> bool reserve_all(cuda_engine<S> &e) {
 
 } // namespace
 
+/* Ranks that share the GPU each have a fraction of what was free when they all began: it is there
+ * after the plans of the others, too.  Where it is not, somebody else has taken memory since, and the
+ * fraction is one of what is left. */
+template <typename S> void settle_share(cuda_engine<S> &e) {
+    size_t free_bytes = 0, all_bytes = 0;
+    if (e.plan.bytes > 0 || cudaMemGetInfo(&free_bytes, &all_bytes) != cudaSuccess) return;
+    const double available = double(free_bytes + e.device_bytes());
+    const double promised = e.memory_fraction * double(e.free_at_start);
+    e.memory = size_t(promised <= 0.9 * available ? promised : e.memory_fraction * available);
+}
+
 size_t candidate_count(const umas_atoms *atoms) {
     return atoms->owned > 0 ? size_t(atoms->first[atoms->owned]) : 0;
 }
@@ -172,11 +195,12 @@ umas_status reserve_input(cuda_engine<S> &e, const umas_atoms *atoms, umas_error
     const size_t total = size_t(atoms->total) + 1, n = size_t(e.plan.nodes) + 1;
     const size_t owned = size_t(atoms->owned), pairs = candidate_count(atoms);
     e.drop_graph();
-    if (e.position.reserve(total * 3) && e.position_host.reserve(total * 3) &&
-        e.element.reserve(total) && e.node.reserve(total) && e.first.reserve(owned + 1) &&
-        e.neighbour.reserve(pairs + 1) && e.in_first.reserve(n + 1) && e.out_first.reserve(n + 1) &&
-        (!e.ranks.is_open() || e.outer_first.reserve(n + 1)) && e.cursor.reserve(n + 1) &&
-        e.scan.reserve(edge_list_scan_bytes(int(n))) && reserve_edge_list(e))
+    if (!e.position_host.reserve(total * 3)) return no_host_memory(atoms->owned, error);
+    if (e.position.reserve(total * 3) && e.element.reserve(total) && e.node.reserve(total) &&
+        e.first.reserve(owned + 1) && e.neighbour.reserve(pairs + 1) && e.in_first.reserve(n + 1) &&
+        e.out_first.reserve(n + 1) && (!e.ranks.is_open() || e.outer_first.reserve(n + 1)) &&
+        e.cursor.reserve(n + 1) && e.scan.reserve(edge_list_scan_bytes(int(n))) &&
+        reserve_edge_list(e))
         return UMAS_OK;
     return umas_fail(error, UMAS_ERROR_MEMORY,
                      "no GPU memory for the neighbour lists of %d atoms; use more GPUs",
@@ -193,6 +217,7 @@ template <typename S> void release_edges(cuda_engine<S> &e) {
 
 template <typename S>
 umas_status plan_memory(cuda_engine<S> &e, const int edges[2], umas_error *error) {
+    settle_share(e);
     const sizes<S> size(e);
     const umas_status status = check_fit(e, int64_t(edges[0]) + edges[1], error);
     if (status != UMAS_OK) return status;
@@ -203,13 +228,20 @@ umas_status plan_memory(cuda_engine<S> &e, const int edges[2], umas_error *error
         choose(e);
     }
     e.plan.bytes = size.of_all(e.plan);
-    if (reserve_all(e)) return UMAS_OK;
+    const bool on_device = reserve_all(e);
+    if (on_device && reserve_host(e)) return UMAS_OK;
+    const step_plan refused = e.plan;
+    release_edges(e); /* what was planned is not there */
+    e.plan.bytes = 0;
+    if (on_device) return no_host_memory(refused.owned, error);
     return umas_fail(error, UMAS_ERROR_MEMORY,
                      "no GPU memory for %d atoms with %d edges, %d at a time: use more GPUs or a "
                      "smaller memory fraction",
-                     e.plan.owned, e.plan.edges(), e.plan.chunk);
+                     refused.owned, refused.edges(), refused.chunk);
 }
 
+template void settle_share<__half>(cuda_engine<__half> &);
+template void settle_share<float>(cuda_engine<float> &);
 template void release_edges<__half>(cuda_engine<__half> &);
 template void release_edges<float>(cuda_engine<float> &);
 template umas_status reserve_input<__half>(cuda_engine<__half> &, const umas_atoms *, umas_error *);

@@ -29,8 +29,6 @@ struct product_library {
 
 namespace {
 
-constexpr size_t WORKSPACE_BYTES = size_t(64) << 20;
-
 #define TEXT_(x) #x
 #define TEXT(x) TEXT_(x)
 const char *const LIBRARY_NAME = "libcublas.so." TEXT(CUBLAS_VER_MAJOR);
@@ -69,10 +67,15 @@ umas_status products_open(cudaStream_t stream, product_library **library, umas_e
                          "cannot open %s; put the CUDA run-time libraries on LD_LIBRARY_PATH",
                          LIBRARY_NAME);
     }
+    if (cudaMalloc(&l->workspace, PRODUCT_WORKSPACE) != cudaSuccess) {
+        (void)cudaGetLastError();
+        products_close(l);
+        *library = nullptr;
+        return umas_fail(error, UMAS_ERROR_MEMORY, "no GPU memory for cuBLAS");
+    }
     if (l->create(&l->handle) != CUBLAS_STATUS_SUCCESS ||
-        cudaMalloc(&l->workspace, WORKSPACE_BYTES) != cudaSuccess ||
         l->set_stream(l->handle, stream) != CUBLAS_STATUS_SUCCESS ||
-        l->set_workspace(l->handle, l->workspace, WORKSPACE_BYTES) != CUBLAS_STATUS_SUCCESS) {
+        l->set_workspace(l->handle, l->workspace, PRODUCT_WORKSPACE) != CUBLAS_STATUS_SUCCESS) {
         products_close(l);
         *library = nullptr;
         return umas_fail(error, UMAS_ERROR_DEVICE, "cuBLAS cannot be started on this GPU");

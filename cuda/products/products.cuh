@@ -8,7 +8,10 @@
 
 struct product_library;
 
-/* Status: DEVICE. */
+/* Bytes of device memory that an open library holds. */
+constexpr size_t PRODUCT_WORKSPACE = size_t(64) << 20;
+
+/* Status: DEVICE, MEMORY. */
 umas_status products_open(cudaStream_t stream, product_library **library, umas_error *error);
 void products_close(product_library *library);
 

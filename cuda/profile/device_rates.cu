@@ -1,5 +1,6 @@
 /* How fast this GPU copies and multiplies at best: the floors under a stage's time. */
 #include "engine/cuda_engine.cuh"
+#include "engine/device_guard.cuh"
 
 namespace {
 
@@ -42,7 +43,8 @@ bool queue(cudaStream_t stream, product_library *library, stage_clock &clock, S 
 template <typename S>
 umas_status measure_rates(void *self, umas_device_rates *rates, umas_error *error) {
     auto &e = *static_cast<cuda_engine<S> *>(self);
-    cudaError_t status = cudaSetDevice(e.device);
+    const device_guard guard;
+    cudaError_t status = guard.enter(e.device);
     if (status == cudaSuccess && !e.products) {
         const umas_status opened = products_open(e.stream, &e.products, error);
         if (opened != UMAS_OK) return opened;

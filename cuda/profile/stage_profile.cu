@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "engine/cuda_engine.cuh"
+#include "engine/device_guard.cuh"
 
 namespace {
 
@@ -27,7 +28,8 @@ umas_status profile_step(void *self, int atom_virial, umas_stage_time *stages, i
                          int *count, umas_error *error) {
     auto &e = *static_cast<cuda_engine<S> *>(self);
     const step_report before = e.reported();
-    cudaError_t set = cudaSetDevice(e.device);
+    const device_guard guard;
+    cudaError_t set = guard.enter(e.device);
     if (set != cudaSuccess) return gpu_failed(error, set);
     stage_clock clock(e.stream);
     clock.hold();

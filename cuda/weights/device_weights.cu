@@ -183,7 +183,8 @@ void pack(packer &p, const dense_weights *host, bool tiled, device_weights<S> &d
 } // namespace
 
 template <typename S>
-bool upload_weights(const dense_weights *host, bool tiled, device_weights<S> &device) {
+bool upload_weights(cudaStream_t stream, const dense_weights *host, bool tiled,
+                    device_weights<S> &device) {
     if (!device.memory) { /* the first time only the size matters */
         packer size(nullptr);
         pack(size, host, tiled, device);
@@ -191,9 +192,13 @@ bool upload_weights(const dense_weights *host, bool tiled, device_weights<S> &de
     }
     packer p(device.memory);
     pack(p, host, tiled, device);
-    return cudaMemcpy(device.memory, p.image().data(), p.image().size(), cudaMemcpyHostToDevice) ==
-           cudaSuccess;
+    cudaMemcpyAsync(device.memory, p.image().data(), p.image().size(), cudaMemcpyHostToDevice,
+                    stream);
+    cudaStreamSynchronize(stream); /* the image ends here */
+    return true;
 }
 
-template bool upload_weights<__half>(const dense_weights *, bool, device_weights<__half> &);
-template bool upload_weights<float>(const dense_weights *, bool, device_weights<float> &);
+template bool upload_weights<__half>(cudaStream_t, const dense_weights *, bool,
+                                     device_weights<__half> &);
+template bool upload_weights<float>(cudaStream_t, const dense_weights *, bool,
+                                    device_weights<float> &);

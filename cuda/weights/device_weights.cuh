@@ -43,8 +43,9 @@ template <typename S> struct device_weights {
 };
 
 /* Copy host weights to the device (again); tiled: convolutions' as so2_tiles.cuh wants them.
- * false: no memory, or the copy failed. */
+ * false: no memory. */
 template <typename S>
-bool upload_weights(const dense_weights *host, bool tiled, device_weights<S> &device);
+bool upload_weights(cudaStream_t stream, const dense_weights *host, bool tiled,
+                    device_weights<S> &device);
 
 #endif

@@ -125,6 +125,10 @@ static void test_overflow(const char *tensor, int power, double scale, umas_prec
             outcome_free(&got);
         } else if (status == UMAS_ERROR_OVERFLOW) {
             check_refused(engine, &atoms);
+            /* what is advised is something that this pair style, or the other, accepts */
+            CHECK(strstr(error.message,
+                         precision == UMAS_MIXED ? "precision single" : "pair style umas") != NULL);
+            CHECK(precision != UMAS_MIXED || strstr(error.message, "double") == NULL);
         }
     }
     outcome_free(&want);

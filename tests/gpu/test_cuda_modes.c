@@ -74,7 +74,7 @@ static void test_chunks(umas_precision precision) {
     umas_engine_destroy(engine);
     int several_chunks = 0, some_layers = 0, some_radials = 0, everything = 0;
     printf("chunks\n");
-    for (double bytes = 32e6; bytes < 8e9 && !everything; bytes *= 1.3) {
+    for (double bytes = 32e6; bytes < 8e9 && !everything; bytes *= 1.15) {
         outcome got;
         umas_error error;
         engine = engine_within(model, precision, bytes);
