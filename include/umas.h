@@ -81,6 +81,7 @@ typedef struct umas_architecture {
     int embeddings;         /* rows of the data-set embedding */
     int heads;              /* slots of the energy head */
     double cutoff;          /* A */
+    int max_neighbors;      /* edges into an atom that has more: the nearest (edges.h); 0: all */
     int composition_counts_zero_row; /* UMA-S-1.2: the mean composition divides by N + 1 */
     int charge_channel[2]; /* scalar channels [first, end) balanced to the charge; equal: none */
     int spin_channel[2];   /* scalar channels [first, end) balanced to spin - 1; equal: none */
@@ -241,7 +242,8 @@ typedef struct umas_atoms {
 typedef struct umas_result {
     double energy;       /* eV, of the owned atoms, rmsd and element references included */
     double virial[6];    /* eV, xx yy zz xy xz yz: sum of r f over the edges into owned atoms */
-    int64_t edges;       /* pairs within the cutoff, into owned atoms */
+    int64_t edges;       /* of the graph, into owned atoms */
+    int crowded;         /* owned atoms with more neighbours than max_neighbors */
     double *force;       /* [total][3] eV/A, overwritten; ghosts' parts belong to their owners */
     double *atom_energy; /* [owned] eV, or NULL */
     double *atom_virial; /* [total][6] eV, or NULL: half of each edge's share to each end */

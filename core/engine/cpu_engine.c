@@ -336,7 +336,8 @@ static umas_status prepare(void *self, const umas_atoms *atoms, int64_t system_a
     cpu_engine *engine = self;
     (void)repeat; /* this engine never asks for it */
     engine->system_atoms = system_atoms;
-    umas_status status = umas_edges_build(&engine->ws.edges, atoms, engine->a->cutoff, error);
+    umas_status status = umas_edges_build(&engine->ws.edges, atoms, engine->a->cutoff,
+                                          engine->a->max_neighbors, error);
     return status == UMAS_OK ? workspace_reserve(&engine->ws, engine->a, atoms, error) : status;
 }
 
@@ -365,6 +366,7 @@ static umas_status run_step(void *self, const umas_atoms *atoms, umas_result *re
     sum_energies(&s, result);
     umas_edges_to_forces(&ws->edges, atoms, ws->gradient, engine->setup.task->rmsd, result);
     result->edges = ws->edges.count;
+    result->crowded = ws->edges.crowded;
     return UMAS_OK;
 }
 

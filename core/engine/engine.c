@@ -171,6 +171,7 @@ umas_status umas_engine_set_composition(umas_engine *engine, const int64_t *coun
 static void clear(const umas_atoms *atoms, umas_result *r) {
     r->energy = 0;
     r->edges = 0;
+    r->crowded = 0;
     memset(r->virial, 0, sizeof r->virial);
     memset(r->force, 0, (size_t)atoms->total * 3 * sizeof *r->force);
     if (r->atom_energy) memset(r->atom_energy, 0, (size_t)atoms->owned * sizeof *r->atom_energy);

@@ -34,7 +34,9 @@ static int reserve(void **buffer, int64_t count, size_t size) {
 static int reserve_rows(umas_edges *e, const umas_atoms *atoms) {
     if (atoms->owned + 1 > e->owned_capacity) {
         const int64_t n = atoms->owned + 1 + atoms->owned / 8;
-        if (!reserve((void **)&e->first, n, sizeof *e->first)) return 0;
+        if (!reserve((void **)&e->first, n, sizeof *e->first) ||
+            !reserve((void **)&e->reach, n, sizeof *e->reach))
+            return 0;
         e->owned_capacity = n;
     }
     if (atoms->nodes + 1 > e->node_capacity) {
@@ -58,6 +60,34 @@ static int reserve_edges(umas_edges *e) {
     return 1;
 }
 
+/* Candidates of owned atom i that can be edges and are no farther than this, A^2. */
+static int64_t count_within(const umas_atoms *atoms, int i, double squared) {
+    int64_t count = 0;
+    for (int64_t k = atoms->first[i]; k < atoms->first[i + 1]; k++) {
+        const int j = atoms->neighbour[k];
+        count += j != i && atoms->element[j] != 0 &&
+                 distance_squared(position(atoms, j), position(atoms, i)) <= squared;
+    }
+    return count;
+}
+
+/* The smallest squared distance, below the cutoff's, that `count` candidates of owned atom i do not
+ * exceed: bisection over the numbers between, which as bits are ordered like their values. */
+static double reach_of(const umas_atoms *atoms, int i, double cutoff_squared, int64_t count) {
+    union {
+        double value;
+        uint64_t bits;
+    } low = {0}, high = {cutoff_squared}, middle;
+    while (low.bits < high.bits) {
+        middle.bits = low.bits + (high.bits - low.bits) / 2;
+        if (count_within(atoms, i, middle.value) >= count)
+            high = middle;
+        else
+            low.bits = middle.bits + 1;
+    }
+    return low.value;
+}
+
 /* Write owned atom i's edges from `at` on, or only count them when at < 0. */
 static int64_t collect(umas_edges *e, const umas_atoms *atoms, int i, double cutoff_squared,
                        int64_t at) {
@@ -68,7 +98,8 @@ static int64_t collect(umas_edges *e, const umas_atoms *atoms, int i, double cut
         int j = atoms->neighbour[k];
         if (j == i || atoms->element[j] == 0) continue;
         const double *r = position(atoms, j);
-        if (!(distance_squared(r, here) < cutoff_squared)) continue;
+        const double squared = distance_squared(r, here);
+        if (!(squared < cutoff_squared && squared <= e->reach[i])) continue;
         if (at >= 0) {
             int64_t edge = at + kept;
             e->source[edge] = j;
@@ -79,6 +110,16 @@ static int64_t collect(umas_edges *e, const umas_atoms *atoms, int i, double cut
         kept++;
     }
     return kept;
+}
+
+/* The number of edges into owned atom i, after its reach has been found. */
+static int64_t count_edges(umas_edges *e, const umas_atoms *atoms, int i, double cutoff_squared,
+                           int max_neighbors) {
+    e->reach[i] = cutoff_squared;
+    const int64_t count = collect(e, atoms, i, cutoff_squared, -1);
+    if (max_neighbors == 0 || count <= max_neighbors) return count;
+    e->reach[i] = reach_of(atoms, i, cutoff_squared, max_neighbors + 1) + UMAS_TIE;
+    return collect(e, atoms, i, cutoff_squared, -1);
 }
 
 static umas_status check_overlaps(const umas_edges *e, umas_error *error) {
@@ -103,16 +144,20 @@ static void sort_by_source(umas_edges *e, int nodes) {
 }
 
 umas_status umas_edges_build(umas_edges *edges, const umas_atoms *atoms, double cutoff,
-                             umas_error *error) {
+                             int max_neighbors, umas_error *error) {
     umas_status status = check_positions(atoms, error);
     if (status != UMAS_OK) return status;
     if (!reserve_rows(edges, atoms))
         return umas_fail(error, UMAS_ERROR_MEMORY, "no memory for the edges of %d atoms",
                          atoms->owned);
     double cutoff_squared = cutoff * cutoff;
-#pragma omp parallel for schedule(static)
-    for (int i = 0; i < atoms->owned; i++)
-        edges->first[i + 1] = collect(edges, atoms, i, cutoff_squared, -1);
+    int crowded = 0;
+#pragma omp parallel for schedule(static) reduction(+ : crowded)
+    for (int i = 0; i < atoms->owned; i++) {
+        edges->first[i + 1] = count_edges(edges, atoms, i, cutoff_squared, max_neighbors);
+        crowded += edges->reach[i] != cutoff_squared;
+    }
+    edges->crowded = crowded;
     edges->first[0] = 0;
     for (int i = 0; i < atoms->owned; i++) edges->first[i + 1] += edges->first[i];
     edges->count = edges->first[atoms->owned];
@@ -129,6 +174,7 @@ umas_status umas_edges_build(umas_edges *edges, const umas_atoms *atoms, double 
 
 void umas_edges_free(umas_edges *edges) {
     free(edges->first);
+    free(edges->reach);
     free(edges->source);
     free(edges->source_node);
     free(edges->target);

@@ -6,10 +6,14 @@
 
 /* Atoms closer than this are taken to be on top of each other, A. */
 #define UMAS_SMALLEST_DISTANCE 1e-3
+/* Neighbours that are farther than the last one that counts by less than this count, too, A^2. */
+#define UMAS_TIE 0.01
 
 typedef struct umas_edges {
     int64_t count;
+    int crowded;         /* owned atoms with more neighbours than are kept */
     int64_t *first;      /* [owned + 1] edges into owned atom i: first[i] .. first[i + 1] */
+    double *reach;       /* [owned] A^2, the largest squared distance of an edge into it */
     int *source;         /* [count] row of the source in umas_atoms */
     int *source_node;    /* [count] row of its features */
     int *target;         /* [count] */
@@ -19,10 +23,13 @@ typedef struct umas_edges {
     int64_t edge_capacity, owned_capacity, node_capacity;
 } umas_edges;
 
-/* Keep the candidates within the cutoff (strictly).  Buffers only grow.  Status: GEOMETRY for
- * non-finite positions or atoms on top of each other, MEMORY. */
+/* Keep the candidates within the cutoff (strictly).  Where an atom has more than max_neighbors of
+ * them (0: no limit), those no farther than the nearest max_neighbors + 1, and ties.  Buffers only
+ * grow.  Status: GEOMETRY for non-finite positions or atoms on top of each other, MEMORY.
+ * Source of the limit: fairchem.core.graph.radius_graph_pbc, get_max_neighbors_mask, which is not
+ * strict in UMA's backbone. */
 umas_status umas_edges_build(umas_edges *edges, const umas_atoms *atoms, double cutoff,
-                             umas_error *error);
+                             int max_neighbors, umas_error *error);
 void umas_edges_free(umas_edges *edges);
 
 /* Gradient of the energy by an edge's geometry, eV and eV/A. */

@@ -118,6 +118,15 @@ static umas_status read_integers(yyjson_val *object, umas_architecture *a, umas_
     return UMAS_OK;
 }
 
+/* Files from before this key have none: fairchem's releases say 300. */
+static umas_status read_max_neighbors(yyjson_val *object, umas_architecture *a, umas_error *error) {
+    static const char key[] = "max_neighbors";
+    a->max_neighbors = 300;
+    if (yyjson_obj_get(object, key) == NULL) return UMAS_OK;
+    return umas_json_integer(object, "architecture", key, 0, INT32_MAX - 1, &a->max_neighbors,
+                             error);
+}
+
 static umas_status read_architecture(yyjson_val *root, umas_architecture *a, umas_error *error) {
     const char *what = "architecture";
     yyjson_val *object;
@@ -137,6 +146,7 @@ static umas_status read_architecture(yyjson_val *root, umas_architecture *a, uma
         status = umas_fail(error, UMAS_ERROR_FORMAT,
                            "architecture: 'cutoff' is %g, it must be above 0 and at most %g",
                            a->cutoff, MAX_CUTOFF);
+    if (status == UMAS_OK) status = read_max_neighbors(object, a, error);
     if (status == UMAS_OK)
         status = umas_json_boolean(object, what, "composition_counts_zero_row",
                                    &a->composition_counts_zero_row, error);

@@ -179,6 +179,7 @@ void hand_out(const cuda_engine<S> &e, const umas_atoms *atoms, umas_result *res
     const step_report &report = e.reported();
     result->energy = report.energy;
     result->edges = int64_t(report.edges[0]) + report.edges[1];
+    result->crowded = report.crowded;
     std::memcpy(result->virial, report.virial, sizeof report.virial);
     for (size_t n = 0; n < e.row_atom.size(); n++) {
         if (e.row_atom[n] < 0) continue;

@@ -67,6 +67,7 @@ template <typename S> struct cuda_engine {
     host_buffer<double> position_host;
     /* the edge list */
     device_buffer<int> edge_end, in_first, outer_first, out_first, out, unsorted, cursor;
+    device_buffer<double> reach;
     device_buffer<radial_place> place;
     device_buffer<float4> vector;
     device_buffer<float> record;
@@ -117,13 +118,14 @@ template <typename S> struct cuda_engine {
                 out_first,  out,        place,      vector,     record};
     }
     edge_list_buffers list() const {
-        return {plan.inner, plan.outer, edge_end, in_first, outer_first, out_first,      out, place,
-                unsorted,   cursor,     vector,   record,   scan,        scan.capacity()};
+        return {plan.inner, plan.outer, edge_end, in_first, outer_first, reach, out_first,      out,
+                place,      unsorted,   cursor,   vector,   record,      scan,  scan.capacity()};
     }
     edge_gradient gradient() const { return {g_target, g_source}; }
     candidate_list candidates() const {
-        return {plan.owned,   plan.nodes,          position, element, node, first, neighbour,
-                element_slot, int(present.size()), a->cutoff};
+        return {
+            plan.owned,   plan.nodes,          position,  element,         node, first, neighbour,
+            element_slot, int(present.size()), a->cutoff, a->max_neighbors};
     }
     float knots_per_length() const { return float((RADIAL_KNOTS - 1) / a->cutoff); }
     size_t knots() const { return present.size() * present.size() * RADIAL_KNOTS; }

@@ -11,7 +11,7 @@ template <typename S> size_t cuda_engine<S>::device_bytes() const {
     size_t sum = products ? PRODUCT_WORKSPACE : 0;
     sum += bytes_of(weights.memory, present_elements, element_slot, degree_values, hidden_values,
                     radial_values, reference, position, element, node, neighbour, first);
-    sum += bytes_of(edge_end, in_first, outer_first, out_first, out, unsorted, cursor, place,
+    sum += bytes_of(edge_end, in_first, outer_first, out_first, out, unsorted, cursor, reach, place,
                     vector, record, scan);
     sum += bytes_of(g_x, g_h, energy, hidden, radial, radial_slope, message, conv_1, gated, conv_2,
                     g_conv_2, g_target, g_source, edge_vector);

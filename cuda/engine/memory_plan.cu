@@ -199,8 +199,8 @@ umas_status reserve_input(cuda_engine<S> &e, const umas_atoms *atoms, umas_error
     if (e.position.reserve(total * 3) && e.element.reserve(total) && e.node.reserve(total) &&
         e.first.reserve(owned + 1) && e.neighbour.reserve(pairs + 1) && e.in_first.reserve(n + 1) &&
         e.out_first.reserve(n + 1) && (!e.ranks.is_open() || e.outer_first.reserve(n + 1)) &&
-        e.cursor.reserve(n + 1) && e.scan.reserve(edge_list_scan_bytes(int(n))) &&
-        reserve_edge_list(e))
+        e.cursor.reserve(n + 1) && e.reach.reserve(owned + 1) &&
+        e.scan.reserve(edge_list_scan_bytes(int(n))) && reserve_edge_list(e))
         return UMAS_OK;
     return umas_fail(error, UMAS_ERROR_MEMORY,
                      "no GPU memory for the neighbour lists of %d atoms; use more GPUs",

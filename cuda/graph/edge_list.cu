@@ -7,6 +7,7 @@
 namespace {
 
 constexpr double SMALLEST_DISTANCE = 1e-3; /* A, as core/graph/edges.h */
+constexpr double TIE = 0.01;               /* A^2, as there */
 constexpr int WARPS = 8;                   /* a block, each with one atom */
 
 __device__ __forceinline__ double3 difference(const double *position, int a, int b) {
@@ -22,6 +23,12 @@ __device__ __forceinline__ bool is_edge(const candidate_list &c, int i, int j, d
     return squared(*vector) < c.cutoff * c.cutoff;
 }
 
+/* The same among the nearest that count. */
+__device__ __forceinline__ bool is_near_edge(const candidate_list &c, int i, int j, double reach,
+                                             double3 *vector) {
+    return is_edge(c, i, j, vector) && squared(*vector) <= reach;
+}
+
 __global__ void start(candidate_list c, edge_list_buffers to, step_report *report) {
     int n = blockIdx.x * blockDim.x + threadIdx.x;
     if (n <= c.nodes) {
@@ -34,14 +41,45 @@ __global__ void start(candidate_list c, edge_list_buffers to, step_report *repor
     }
 }
 
+/* A warp: edges into atom i no farther than this, A^2. */
+__device__ int count_within(const candidate_list &c, int i, double reach) {
+    int count = 0;
+    for (long long k = c.first[i] + (threadIdx.x & 31); k < c.first[i + 1]; k += 32) {
+        double3 vector;
+        count += is_near_edge(c, i, c.neighbour[k], reach, &vector);
+    }
+    return __reduce_add_sync(0xffffffffu, count);
+}
+
+/* A warp: how far edges into atom i may reach.  Bisection as core/graph/edges.c does it, over numbers
+ * that are ordered as bits. */
+__device__ double reach_of(const candidate_list &c, int i) {
+    const double all = c.cutoff * c.cutoff;
+    if (c.max_neighbors == 0 || count_within(c, i, all) <= c.max_neighbors) return all;
+    long long low = 0, high = __double_as_longlong(all);
+    while (low < high) {
+        const long long middle = low + (high - low) / 2;
+        if (count_within(c, i, __longlong_as_double(middle)) > c.max_neighbors)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return __longlong_as_double(low) + TIE;
+}
+
 /* A warp an owned atom: edges of both kinds into it, and how many leave every node. */
-__global__ void count_edges(candidate_list c, edge_list_buffers to) {
+__global__ void count_edges(candidate_list c, edge_list_buffers to, step_report *report) {
     int i = blockIdx.x * WARPS + threadIdx.x / 32, lane = threadIdx.x & 31, kept = 0, outer = 0;
     if (i >= c.owned || c.element[i] == 0) return;
+    double reach = c.cutoff * c.cutoff;
+    if (c.max_neighbors > 0 && c.first[i + 1] - c.first[i] > c.max_neighbors) {
+        reach = reach_of(c, i);
+        if (lane == 0 && reach != c.cutoff * c.cutoff) atomicAdd(&report->crowded, 1);
+    }
     for (long long k = c.first[i] + lane; k < c.first[i + 1]; k += 32) {
         double3 vector;
         int j = c.neighbour[k];
-        if (!is_edge(c, i, j, &vector)) continue;
+        if (!is_near_edge(c, i, j, reach, &vector)) continue;
         const int source = c.node[j];
         kept++;
         outer += source >= c.owned;
@@ -50,6 +88,7 @@ __global__ void count_edges(candidate_list c, edge_list_buffers to) {
     kept = __reduce_add_sync(0xffffffffu, kept);
     outer = __reduce_add_sync(0xffffffffu, outer);
     if (lane == 0) {
+        to.reach[i] = reach;
         to.first[i] = kept - outer;
         if (to.outer_first) to.outer_first[i] = outer;
     }
@@ -152,11 +191,13 @@ struct target_places {
 __global__ void fill_edges(candidate_list c, edge_list_buffers to, step_report *report) {
     int i = blockIdx.x * WARPS + threadIdx.x / 32, lane = threadIdx.x & 31;
     if (i >= c.owned || c.element[i] == 0) return;
+    const double reach = to.reach[i];
     target_places inner(to.first, i), outer(to.outer_first, i);
     for (long long k = c.first[i]; k < c.first[i + 1] && (inner.left() || outer.left()); k += 32) {
         double3 vector = {0, 0, 0};
         int j = k + lane < c.first[i + 1] ? c.neighbour[k + lane] : i;
-        const bool edge = is_edge(c, i, j, &vector), is_outer = edge && c.node[j] >= c.owned;
+        const bool edge = is_near_edge(c, i, j, reach, &vector),
+                   is_outer = edge && c.node[j] >= c.owned;
         int at = inner.take(edge && !is_outer);
         if (to.outer_first) at = max(at, outer.take(is_outer));
         if (at < 0) continue;
@@ -214,7 +255,7 @@ void edge_list_count(cudaStream_t stream, const candidate_list &from, const edge
                      step_report *report) {
     start<<<blocks_for(from.nodes + 1, 256), 256, 0, stream>>>(from, to, report);
     if (from.owned > 0)
-        count_edges<<<blocks_for(from.owned, WARPS), WARPS * 32, 0, stream>>>(from, to);
+        count_edges<<<blocks_for(from.owned, WARPS), WARPS * 32, 0, stream>>>(from, to, report);
     scan(stream, to, to.first, to.first, from.nodes + 1);
     if (to.outer_first) scan(stream, to, to.outer_first, to.outer_first, from.nodes + 1);
     scan(stream, to, to.cursor, to.out_first, from.nodes + 1);

@@ -39,6 +39,7 @@ struct edge_list {
 /* What the device tells the host after a step. */
 struct step_report {
     int edges[2];     /* inner and outer ones found, also when more than there is room for */
+    int crowded;      /* owned atoms with more neighbours than max_neighbors */
     int overlap[2];   /* rows of the lowest target (and its source) on top of each other */
     int not_finite;   /* a force, energy or virial is not finite */
     double energy;    /* eV */
@@ -55,6 +56,7 @@ struct candidate_list {
     const int *element_slot; /* [UMAS_ELEMENTS] index among present elements */
     int elements_present;
     double cutoff;
+    int max_neighbors; /* edges into an atom: the nearest (core/graph/edges.h); 0: all */
 };
 
 /* Buffers of the construction, all written by it. */
@@ -63,6 +65,7 @@ struct edge_list_buffers {
     int *end;         /* [2] one past the last inner and the last outer edge */
     int *first,
         *outer_first; /* [nodes + 1]; outer_first is NULL on one rank, where none is outer */
+    double *reach;    /* [owned] A^2: farther candidates are left out */
     int *out_first, *out;
     radial_place *place;
     int *out_unsorted, *cursor; /* [inner + outer], [nodes + 1] */

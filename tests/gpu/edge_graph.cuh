@@ -35,6 +35,7 @@ struct scattered_atoms {
     doubles position;
     std::vector<int64_t> first;
     umas_atoms atoms{};
+    int max_neighbors = 0; /* no limit */
 
     explicit scattered_atoms(const atom_counts &n) {
         const int total = n.owned + n.others + n.images;
@@ -88,7 +89,7 @@ struct host_edges {
 
     explicit host_edges(const scattered_atoms &a) {
         umas_error error;
-        if (umas_edges_build(&edges, &a.atoms, CUTOFF, &error) == UMAS_OK) return;
+        if (umas_edges_build(&edges, &a.atoms, CUTOFF, a.max_neighbors, &error) == UMAS_OK) return;
         fprintf(stderr, "%s\n", error.message);
         exit(EXIT_FAILURE);
     }

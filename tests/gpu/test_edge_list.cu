@@ -50,6 +50,7 @@ struct list_on_device {
     device_array<radial_place> place;
     device_array<float> vector, record;
     device_array<char> scan;
+    device_array<double> reach;
     device_array<step_report> report;
     candidate_list candidates;
     edge_list_buffers buffers;
@@ -67,14 +68,16 @@ struct list_on_device {
           cursor(int_poison(rows)), place(std::vector<radial_place>(n, {-77, -77})),
           vector(poison<float>(4 * n)), record(poison<float>(EDGE_RECORD * n)),
           scan(std::vector<char>(edge_list_scan_bytes(a.atoms.nodes))),
-          report(std::vector<step_report>(1)) {
-        candidates = {a.atoms.owned,   a.atoms.nodes, position, element, node,
-                      candidate_first, neighbour,     slot,     PRESENT, CUTOFF};
+          reach(poison<double>((size_t)a.atoms.owned + 1)), report(std::vector<step_report>(1)) {
+        candidates = {a.atoms.owned, a.atoms.nodes,   position,       element,
+                      node,          candidate_first, neighbour,      slot,
+                      PRESENT,       CUTOFF,          a.max_neighbors};
         buffers = {room.inner,
                    room.outer,
                    end,
                    first,
                    room.one_rank ? nullptr : (int *)outer_first,
+                   reach,
                    out_first,
                    out,
                    place,
@@ -101,7 +104,8 @@ struct built_list {
                memcmp(vector.data(), o.vector.data(), vector.size() * sizeof(float)) == 0 &&
                memcmp(record.data(), o.record.data(), record.size() * sizeof(float)) == 0 &&
                report.edges[0] == o.report.edges[0] && report.edges[1] == o.report.edges[1] &&
-               report.overlap[0] == o.report.overlap[0] && report.overlap[1] == o.report.overlap[1];
+               report.crowded == o.report.crowded && report.overlap[0] == o.report.overlap[0] &&
+               report.overlap[1] == o.report.overlap[1];
     }
 };
 
@@ -175,8 +179,9 @@ static void check_places(const std::vector<radial_place> &got,
                 0);
 }
 
-static void test_build(const atom_counts &counts, int spare) {
+static void test_build(const atom_counts &counts, int spare, int max_neighbors = 0) {
     scattered_atoms a(counts);
+    a.max_neighbors = max_neighbors;
     host_edges host(a);
     const umas_edges &want = host.edges;
     const size_t n = (size_t)want.count;
@@ -185,6 +190,7 @@ static void test_build(const atom_counts &counts, int spare) {
     if (!room.one_rank) room.outer = places.edges[1] + spare;
     CHECK(counts.others < 10 || places.edges[1] > 0);
     built_list got = build(a, room);
+    CHECK(got.report.crowded == want.crowded && (max_neighbors == 0 || want.crowded > 0));
     for (int kind = 0; kind < 2; kind++) CHECK(got.report.edges[kind] == places.edges[kind]);
     CHECK(got.report.overlap[0] == -1 && got.report.overlap[1] == -1);
     CHECK(got.end[0] == places.edges[0] && got.end[1] == room.inner + places.edges[1]);
@@ -247,7 +253,7 @@ static void test_overlap(void) {
         a.list_candidates();
         umas_edges edges = {};
         umas_error error = {};
-        CHECK(umas_edges_build(&edges, &a.atoms, CUTOFF, &error) == UMAS_ERROR_GEOMETRY);
+        CHECK(umas_edges_build(&edges, &a.atoms, CUTOFF, 0, &error) == UMAS_ERROR_GEOMETRY);
         umas_edges_free(&edges);
         step_report report = build(a, {10000, 10000, false}).report;
         CHECK(report.overlap[0] == error.row[0] && report.overlap[1] == error.row[1]);
@@ -265,6 +271,9 @@ int main(void) {
         test_build(counts, SPARE_EDGES);
         test_count(counts);
     }
+    for (int most : {1, 7, 30})
+        for (const atom_counts &counts : {atom_counts{257, 40, 0, 3}, {650, 40, 30, 3}})
+            test_build(counts, SPARE_EDGES, most);
     for (int missing : {1, 17, 100}) {
         test_overflow({40, 40, 10, 3}, missing, 0);
         test_overflow({40, 40, 10, 3}, 0, missing);

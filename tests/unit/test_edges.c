@@ -6,6 +6,7 @@
 
 #include "arrays.h"
 #include "check.h"
+#include "small_systems.h"
 #include "tolerances.h"
 
 static const double CUTOFF = 6;
@@ -52,7 +53,7 @@ static void test_cutoff(void) {
     cloud c = cloud_create(1, 4, element, position);
     umas_edges edges = {0};
     umas_error error;
-    CHECK(umas_edges_build(&edges, &c.atoms, CUTOFF, &error) == UMAS_OK);
+    CHECK(umas_edges_build(&edges, &c.atoms, CUTOFF, 0, &error) == UMAS_OK);
     CHECK(edges.count == 1 && edges.first[0] == 0 && edges.first[1] == 1);
     CHECK(edges.source[0] == 2 && edges.source_node[0] == 2 && edges.target[0] == 0);
     CHECK(edges.vector[0][0] == 0 && edges.vector[0][1] == nextafter(6, 0));
@@ -67,7 +68,7 @@ static void test_null_elements(void) {
     cloud c = cloud_create(3, 4, element, position);
     umas_edges edges = {0};
     umas_error error;
-    CHECK(umas_edges_build(&edges, &c.atoms, CUTOFF, &error) == UMAS_OK);
+    CHECK(umas_edges_build(&edges, &c.atoms, CUTOFF, 0, &error) == UMAS_OK);
     CHECK(edges.count == 2);
     CHECK(edges.first[1] == 1 && edges.first[2] == 1 && edges.first[3] == 2);
     CHECK(edges.source[0] == 2 && edges.target[0] == 0);
@@ -87,7 +88,7 @@ static void test_overlaps(void) {
         const double apart[3] = {0, 0.9e-3, 1.1e-3};
         umas_error error = {0};
         position[11] = apart[i];
-        const umas_status status = umas_edges_build(&edges, &c.atoms, CUTOFF, &error);
+        const umas_status status = umas_edges_build(&edges, &c.atoms, CUTOFF, 0, &error);
         CHECK(status == (i < 2 ? UMAS_ERROR_GEOMETRY : UMAS_OK));
         if (i == 2) continue;
         CHECK(error.status == UMAS_ERROR_GEOMETRY && error.row[0] == 1 && error.row[1] == 3);
@@ -107,7 +108,7 @@ static void test_positions(void) {
         umas_error error = {0};
         c.atoms.position = position;
         position[i] = wrong[i % 3];
-        CHECK(umas_edges_build(&edges, &c.atoms, CUTOFF, &error) == UMAS_ERROR_GEOMETRY);
+        CHECK(umas_edges_build(&edges, &c.atoms, CUTOFF, 0, &error) == UMAS_ERROR_GEOMETRY);
         CHECK(error.row[0] == i / 3 && error.row[1] == -1);
         CHECK(strstr(error.message, "not finite") != NULL);
     }
@@ -163,7 +164,7 @@ static void test_order_and_capacity(void) {
         for (int with_node = 1; with_node >= 0; with_node--) {
             c.atoms.node = with_node ? node : NULL;
             if (!with_node) c.atoms.nodes = total;
-            CHECK(umas_edges_build(&edges, &c.atoms, CUTOFF, &error) == UMAS_OK);
+            CHECK(umas_edges_build(&edges, &c.atoms, CUTOFF, 0, &error) == UMAS_OK);
             check_order(&edges, &c.atoms);
         }
         cloud_free(&c);
@@ -193,7 +194,7 @@ static void test_forces(void) {
     umas_error error;
     umas_result r = {.force = array_poisoned(9), .atom_virial = array_poisoned(18)};
     for (int i = 0; i < 6; i++) r.virial[i] = NAN;
-    CHECK(umas_edges_build(&edges, &atoms, CUTOFF, &error) == UMAS_OK && edges.count == 2);
+    CHECK(umas_edges_build(&edges, &atoms, CUTOFF, 0, &error) == UMAS_OK && edges.count == 2);
     umas_edges_to_forces(&edges, &atoms, gradient, 10, &r);
 
     /* Edge 1 has n = x; its frame's x axis is e_z and its z axis e_z cross e_x = e_y, so
@@ -220,6 +221,50 @@ static void test_forces(void) {
     CHECK(arrays_free() == 0);
 }
 
+static int descending(const void *a, const void *b) {
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x < y) - (x > y);
+}
+
+/* Of an atom with more neighbours than the limit stay those that are no farther than the next one
+ * after the nearest `limit`, and its ties: the expected ones come from a sorted list. */
+static void test_limit(void) {
+    enum { ATOMS = 40, LIMIT = 9 };
+    structure s = random_cluster(ATOMS, 91);
+    umas_atoms atoms = neighbours_create(&s, CUTOFF, 0);
+    umas_edges all = {0}, some = {0};
+    umas_error error;
+    CHECK(umas_edges_build(&all, &atoms, CUTOFF, 0, &error) == UMAS_OK && all.crowded == 0);
+    CHECK(umas_edges_build(&some, &atoms, CUTOFF, LIMIT, &error) == UMAS_OK);
+    int crowded = 0;
+    for (int i = 0; i < ATOMS; i++) {
+        double squared[ATOMS];
+        const int count = (int)(all.first[i + 1] - all.first[i]);
+        for (int k = 0; k < count; k++) {
+            const double *v = all.vector[all.first[i] + k];
+            squared[k] = v[0] * v[0] + v[1] * v[1] + v[2] * v[2];
+        }
+        qsort(squared, (size_t)count, sizeof *squared, descending);
+        int expected = count;
+        if (count > LIMIT) {
+            crowded++;
+            while (squared[count - expected] > squared[count - 1 - LIMIT] + 0.01) expected--;
+        }
+        CHECK(some.first[i + 1] - some.first[i] == expected);
+        double farthest = 0;
+        for (int64_t e = some.first[i]; e < some.first[i + 1]; e++) {
+            const double *v = some.vector[e];
+            farthest = fmax(farthest, v[0] * v[0] + v[1] * v[1] + v[2] * v[2]);
+        }
+        CHECK(farthest == squared[count - expected]);
+    }
+    CHECK(some.crowded == crowded && crowded > ATOMS / 2 && some.count < all.count);
+    umas_edges_free(&all);
+    umas_edges_free(&some);
+    neighbours_free(&atoms);
+    structure_free(&s);
+}
+
 int main(void) {
     test_cutoff();
     test_null_elements();
@@ -227,5 +272,6 @@ int main(void) {
     test_positions();
     test_order_and_capacity();
     test_forces();
+    test_limit();
     return check_report();
 }

@@ -57,7 +57,7 @@ static structure squeezed_crystal(int atoms) {
     for (int i = 0; i < 3 * atoms; i++) s.position[i] *= 0.75;
     for (int i = 0; i < 9; i++) s.cell[i / 3][i % 3] *= 0.75;
     umas_atoms listed = neighbours_create(&s, 6, 0);
-    CHECK(umas_edges_build(&edges, &listed, 6, NULL) == UMAS_OK && edges.first[1] > CHUNK_EDGES);
+    CHECK(umas_edges_build(&edges, &listed, 6, 0, NULL) == UMAS_OK && edges.first[1] > CHUNK_EDGES);
     umas_edges_free(&edges);
     neighbours_free(&listed);
     return s;
@@ -86,7 +86,7 @@ static int64_t count_kept(const umas_architecture *a, const structure *s, size_t
     workspace ws = {0};
     umas_error error;
     kept_bytes = limit;
-    CHECK(umas_edges_build(&ws.edges, &atoms, a->cutoff, &error) == UMAS_OK);
+    CHECK(umas_edges_build(&ws.edges, &atoms, a->cutoff, 0, &error) == UMAS_OK);
     CHECK(workspace_reserve(&ws, a, &atoms, &error) == UMAS_OK);
     size_t next = 0;
     int64_t kept = 0;
