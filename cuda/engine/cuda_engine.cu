@@ -340,6 +340,11 @@ template <typename S> void describe(const void *self, char *text, size_t size) {
                         gib(e.memory));
 }
 
+template <typename S> size_t bytes(const void *self) {
+    const auto &e = *static_cast<const cuda_engine<S> *>(self);
+    return e.device_bytes() + e.host_bytes();
+}
+
 /* ---- life --------------------------------------------------------------------------------- */
 
 template <typename S> void destroy(void *self) {
@@ -415,7 +420,8 @@ template <typename S>
 umas_status create(const umas_engine_setup *setup, int device, double memory_fraction, void **self,
                    const umas_engine_operations **operations, umas_error *error) {
     static const umas_engine_operations cuda_operations = {
-        merge<S>, evaluate<S>, describe<S>, profile_step<S>, measure_rates<S>, destroy<S>};
+        merge<S>,        evaluate<S>,      describe<S>, bytes<S>,
+        profile_step<S>, measure_rates<S>, destroy<S>};
     const device_guard guard;
     auto *e = new (std::nothrow) cuda_engine<S>();
     if (!e) return no_memory(error);
