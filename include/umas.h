@@ -42,7 +42,7 @@ typedef enum umas_status {
     UMAS_ERROR_GEOMETRY,      /* non-finite positions, or atoms on top of each other */
     UMAS_ERROR_MEMORY,        /* host or device memory exhausted */
     UMAS_ERROR_DEVICE,        /* no usable GPU, or it failed */
-    UMAS_ERROR_EXCHANGE,      /* a callback of umas_exchange reported failure */
+    UMAS_ERROR_EXCHANGE,      /* another rank failed, or a callback of umas_exchange did */
     UMAS_ERROR_OVERFLOW       /* a result is not finite */
 } umas_status;
 
@@ -127,25 +127,51 @@ const umas_task *umas_model_find_task(const umas_model *model, const char *name)
 
 typedef enum umas_precision { UMAS_DOUBLE, UMAS_SINGLE, UMAS_MIXED } umas_precision;
 typedef enum umas_backend { UMAS_CPU, UMAS_CUDA } umas_backend;
-typedef enum umas_scalar { UMAS_FLOAT64, UMAS_FLOAT32 } umas_scalar;
-typedef enum umas_memory { UMAS_HOST, UMAS_DEVICE } umas_memory;
 
 /* Is this backend compiled into the library?  (It may still find no device.) */
 int umas_backend_built(umas_backend backend);
 /* GPUs that are visible to the CUDA engine; 0 without driver, GPU or CUDA engine. */
 int umas_device_count(void);
 
-/* What needs other ranks.  All ranks call in the same order and with the same widths, also those
- * without atoms.  `rows` is [nodes][width]; each returns 0, or anything else for failure. */
+#define UMAS_DEVICE_ID 40 /* characters of a device's identity, its end included */
+
+/* The identity of GPU `device`, 0 <= device < umas_device_count(): a text that is the same in every
+ * process that sees this card, whatever its number there.  Returns 1, or 0 and an empty text where
+ * there is no such GPU. */
+int umas_device_id(int device, char id[UMAS_DEVICE_ID]);
+
+/* Rows that travel at once between this rank and its peers, in host memory. */
+typedef struct umas_swap {
+    int peers;
+    const int *peer;       /* [peers] their ranks */
+    size_t row_bytes;      /* of one row, the same on all ranks */
+    const void *send;      /* [send_first[peers]] rows; peer p gets those from send_first[p] on */
+    const int *send_first; /* [peers + 1] */
+    void *receive;         /* [receive_first[peers]] rows, ordered likewise */
+    const int *receive_first; /* [peers + 1] */
+} umas_swap;
+
+/* What an engine asks of other ranks.  All ranks call in the same order, also those without atoms
+ * or peers.  Each returns 0, or anything else for failure; after a failure no other is called. */
 typedef struct umas_exchange {
     void *context;
-    /* Copy owned rows to the ghost rows that stand for them on other ranks. */
-    int (*forward)(void *context, void *rows, int width, umas_scalar scalar, umas_memory where);
-    /* Add ghost rows into the owned rows they stand for; ghost rows are undefined after it. */
-    int (*reverse)(void *context, void *rows, int width, umas_scalar scalar, umas_memory where);
-    /* Replace each value by its sum over ranks. */
+    int rank, ranks;
+    /* Send rows to the peers and receive theirs: what this rank sends to a peer is as long as what
+     * the peer receives from it. */
+    int (*swap)(void *context, const umas_swap *rows);
+    /* Replace each value by its sum over ranks, the same bits on all of them. */
     int (*sum)(void *context, double *values, int count);
+    /* Collect `bytes` from every rank: all [ranks][bytes]. */
+    int (*gather)(void *context, const void *mine, void *all, size_t bytes);
 } umas_exchange;
+
+/* How a CUDA engine's rows come to other ranks: straight between GPUs by NCCL, through host memory
+ * and the callbacks, or by NCCL where it can be had. */
+typedef enum umas_transport {
+    UMAS_TRANSPORT_AUTO,
+    UMAS_TRANSPORT_NCCL,
+    UMAS_TRANSPORT_HOST
+} umas_transport;
 
 typedef struct umas_engine umas_engine;
 
@@ -158,12 +184,15 @@ typedef struct umas_engine_options {
     int device;                    /* CUDA: index, or -1 for automatic; CPU: ignored */
     double memory_fraction;        /* CUDA: share of the free memory to use, 0 < fraction <= 1 */
     const umas_exchange *exchange; /* copied; NULL for one rank */
+    umas_transport transport;      /* CUDA with an exchange, the same on all ranks */
 } umas_engine_options;
 
 /* Options as a deck without keywords means them: task NULL (to be set), charge 0, spin 0. */
 umas_engine_options umas_engine_default_options(void);
 
-/* On success *engine is owned by the caller.  Status: ARGUMENT, UNSUPPORTED, MEMORY, DEVICE. */
+/* On success *engine is owned by the caller.  With an exchange every rank calls, and an engine is
+ * made on all of them or on none (as umas_engine_evaluate).
+ * Status: ARGUMENT, UNSUPPORTED, MEMORY, DEVICE, EXCHANGE. */
 umas_status umas_engine_create(const umas_model *model, const umas_engine_options *options,
                                umas_engine **engine, umas_error *error);
 void umas_engine_destroy(umas_engine *engine); /* NULL is allowed */
@@ -180,16 +209,31 @@ int64_t umas_engine_bytes(const umas_engine *engine);
 umas_status umas_engine_set_composition(umas_engine *engine, const int64_t *counts,
                                         umas_error *error);
 
+/* Which rows of feature arrays travel between this rank and others: straight from the rank that
+ * owns an atom to those that need it, and their gradients back. */
+typedef struct umas_row_plan {
+    int peers;             /* ranks that rows go to or come from */
+    const int *peer;       /* [peers] ascending */
+    const int *send_first; /* [peers + 1] */
+    const int
+        *send_row; /* [send_first[peers]] owned rows; peer p gets those from send_first[p] on */
+    const int *receive_first; /* [peers + 1] rows of peer p begin at owned + receive_first[p]; they
+                               * are in the order in which the peer sends them */
+} umas_row_plan;
+
 /* The atoms a rank works on: `owned` ones first, then ghosts (periodic images and atoms of other
- * ranks).  The features of a ghost that is an image of an owned atom are that atom's; a ghost of
- * another rank has a row of its own. */
+ * ranks).  The features of a ghost that is an image of an owned atom are that atom's; all images of
+ * an atom of another rank share one row behind the owned ones. */
 typedef struct umas_atoms {
     int owned;              /* atoms whose energy this rank computes */
     int total;              /* owned + ghosts */
-    int nodes;              /* owned + ghosts of other ranks: rows of feature arrays */
+    int nodes;              /* owned + atoms of other ranks: rows of feature arrays */
     const int *element;     /* [total] atomic number, 0 for none */
     const double *position; /* [total][3] A */
-    const int *node; /* [total] row of the features: i for owned i; NULL when total = owned */
+    /* [total] row of the features: i for owned i, -1 for a ghost that is no candidate; NULL when
+     * total = owned */
+    const int *node;
+    const umas_row_plan *rows; /* NULL on one rank */
     /* Candidates: every ghost or owned atom within the cutoff of owned atom i (more may be listed;
      * i itself may not) is neighbour[first[i] .. first[i + 1]). */
     const int64_t *first; /* [owned + 1] */
@@ -200,12 +244,16 @@ typedef struct umas_atoms {
 typedef struct umas_result {
     double energy;       /* eV, of the owned atoms, rmsd and element references included */
     double virial[6];    /* eV, xx yy zz xy xz yz: sum of r f over the edges into owned atoms */
+    int64_t edges;       /* pairs within the cutoff, into owned atoms */
     double *force;       /* [total][3] eV/A, overwritten; ghosts' parts belong to their owners */
     double *atom_energy; /* [owned] eV, or NULL */
     double *atom_virial; /* [total][6] eV, or NULL: half of each edge's share to each end */
 } umas_result;
 
 /* Energy, forces and virial at these positions.  Every rank calls.  The caller owns all arrays.
+ * It succeeds on all ranks or on none: where others failed, the status is EXCHANGE.  The one
+ * exception is DEVICE, a GPU that fails in the middle of a step: the other ranks may wait for it,
+ * so that the caller must end the whole program.
  * Status: ARGUMENT, GEOMETRY, MEMORY, DEVICE, EXCHANGE, OVERFLOW. */
 umas_status umas_engine_evaluate(umas_engine *engine, const umas_atoms *atoms, umas_result *result,
                                  umas_error *error);
@@ -219,14 +267,16 @@ typedef struct umas_stage_time {
     double milliseconds;
     double bytes;      /* that must be moved: arrays read and written once */
     double operations; /* of matrix products, a multiply-add counting as two */
+    int beside;        /* 1: it runs beside other stages, and its time is no part of the sum */
 } umas_stage_time;
 
 #define UMAS_MOST_STAGES 64 /* a step has no more */
 
 /* Evaluate as umas_engine_evaluate does, then once more with a clock on every stage: `stages`
- * [capacity] in the order of their first calls, *count of them.  Every rank calls.  A stage ends
- * where the next one begins, so that their times add up to that of the step on the GPU; steps that
- * are not timed launch all stages at once and are a little faster.
+ * [capacity] in the order of their first calls, *count of them, those of this rank.  Every rank
+ * calls.  A stage ends where the next one begins, so that their times add up to that of the step on
+ * the GPU, but for those beside the others: rows on their way to other ranks.  Steps that are not
+ * timed launch all stages at once and are a little faster.
  * Status: as umas_engine_evaluate, UNSUPPORTED (the CPU engine), ARGUMENT (capacity too small). */
 umas_status umas_engine_profile(umas_engine *engine, const umas_atoms *atoms, umas_result *result,
                                 umas_stage_time *stages, int capacity, int *count,

@@ -7,7 +7,7 @@
 extern "C" {
 
 typedef struct {
-  const char *version;    // of the LAMMPS it was compiled for, or null to skip that comparison
+  const char *version;    // of the LAMMPS it was compiled for
   const char *style;      // category: "pair"
   const char *name;       // name of the style in the input
   const char *info;       // LAMMPS prints "Loading plugin: <info> by <author>"

@@ -1,5 +1,7 @@
 #include "pair_umas.h"
 
+#include "device_choice.h"
+
 #include "atom.h"
 #include "comm.h"
 #include "error.h"
@@ -18,13 +20,14 @@ using namespace LAMMPS_NS;
 PairUMAS::PairUMAS(LAMMPS *lammps, umas_backend backend_in) :
     Pair(lammps), backend(backend_in), name(backend_in == UMAS_CPU ? "umas" : "umas/gpu"), chosen{},
     model(nullptr), engine(nullptr), exchange(lammps, this), energy_unit(1.0), composition{},
-    participants(0), build(-1), described(false), nodes(0)
+    participants(0), build(-1), ready(false), described(false), nodes(0)
 {
   single_enable = 0;
   restartinfo = 1;
   one_coeff = 1;
   manybody_flag = 1;
   no_virial_fdotr_compute = 1;
+  comm_forward = UmasExchange::FORWARD_DOUBLES;
   centroidstressflag = CENTROID_NOTAVAIL;
   unit_convert_flag = utils::get_supported_conversions(utils::ENERGY);
 }
@@ -61,6 +64,7 @@ void PairUMAS::require_backend()
 
 void PairUMAS::settings(int narg, char **arg)
 {
+  ready = false;
   require_backend();
   chosen = UmasSettings::defaults(backend);
   for (int i = 0; i < narg; i += 2) {
@@ -80,6 +84,7 @@ void PairUMAS::settings(int narg, char **arg)
 
 void PairUMAS::coeff(int narg, char **arg)
 {
+  ready = false;
   if (!allocated) allocate();
   if (strcmp(update->unit_style, "metal") == 0)
     energy_unit = 1.0;
@@ -143,27 +148,45 @@ void PairUMAS::map_types(char **symbol)
       setflag[i][j] = !hybrid || (number_of_type[i] && number_of_type[j]);
 }
 
-// Automatic: the ranks of a node take its GPUs in turn. Ranks that share one share its memory.
-// Collective.
+/* The GPU of this rank and its share of the memory that the deck allows.  Collective in this
+   LAMMPS, but not in the job: other partitions may be elsewhere in their decks. */
 
-void PairUMAS::choose_device(int &device, double &memory_fraction) const
+void PairUMAS::choose_device(umas_engine_options &options) const
 {
-  device = chosen.device;
-  memory_fraction = chosen.memory_fraction;
+  using namespace UmasDevices;
   if (backend != UMAS_CUDA) return;
-  MPI_Comm node;
-  int local_rank, local_ranks;
-  MPI_Comm_split_type(world, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
-  MPI_Comm_rank(node, &local_rank);
-  MPI_Comm_size(node, &local_ranks);
-  MPI_Comm_free(&node);
-  const int devices = umas_device_count();
-  int sharing = local_ranks;
-  if (device < 0 && devices > 0) {
-    device = local_rank % devices;
-    sharing = (local_ranks - device + devices - 1) / devices;
-  }
-  memory_fraction /= sharing;
+  MPI_Comm comm_node;
+  MPI_Comm_split_type(world, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &comm_node);
+  Node node{};
+  int ranks;
+  MPI_Comm_rank(comm_node, &node.me);
+  MPI_Comm_size(comm_node, &ranks);
+  MPI_Comm_rank(MPI_COMM_WORLD, &node.job_rank);
+  MPI_Comm_size(MPI_COMM_WORLD, &node.job_ranks);
+  node.lammps_ranks = comm->nprocs;
+
+  const Launched mine =
+      launched([](const char *variable) -> const char * { return getenv(variable); });
+  const int place[2] = {mine.rank, mine.ranks};
+  std::vector<int> places(2 * ranks);
+  MPI_Allgather(place, 2, MPI_INT, places.data(), 2, MPI_INT, comm_node);
+  for (int r = 0; r < ranks; r++) node.places.push_back({places[2 * r], places[2 * r + 1]});
+
+  const bool automatic = chosen.device < 0;
+  const int gpus = umas_device_count();
+  const Launched here = place_on_node(node);
+  options.device = automatic ? choose(here, gpus) : chosen.device;
+
+  char card[UMAS_DEVICE_ID];
+  umas_device_id(options.device, card);
+  std::vector<int> numbers(ranks);
+  std::vector<char> cards(UMAS_DEVICE_ID * ranks);
+  MPI_Allgather(&options.device, 1, MPI_INT, numbers.data(), 1, MPI_INT, comm_node);
+  MPI_Allgather(card, UMAS_DEVICE_ID, MPI_CHAR, cards.data(), UMAS_DEVICE_ID, MPI_CHAR, comm_node);
+  MPI_Comm_free(&comm_node);
+  std::vector<Chosen> taken(ranks);
+  for (int r = 0; r < ranks; r++) taken[r] = {numbers[r], &cards[UMAS_DEVICE_ID * r]};
+  options.memory_fraction = chosen.memory_fraction / sharing(taken, node.me, automatic, here, gpus);
 }
 
 void PairUMAS::create_engine()
@@ -182,21 +205,17 @@ void PairUMAS::create_engine()
   options.task = chosen.task;
   options.charge = chosen.charge;
   options.spin = chosen.spin;
-  choose_device(options.device, options.memory_fraction);
+  choose_device(options);
   options.exchange = comm->nprocs > 1 ? &calls : nullptr;
+  options.transport = static_cast<umas_transport>(chosen.transport);
 
   umas_error problem{};
   const umas_status status = umas_engine_create(model, &options, &engine, &problem);
-  check(status, problem);
+  check_agreed(status, problem);
   std::fill_n(composition, UMAS_ELEMENTS, 0);
   participants = 0;
   build = -1;
   described = false;
-
-  // buffers for the widest exchange: nine scalars a channel, or a ghost's rank and index
-
-  const int scalars = 9 * umas_model_architecture(model)->sphere_channels;
-  comm_forward = comm_reverse = std::clamp(scalars, 2, UmasExchange::MAX_DOUBLES);
 }
 
 void PairUMAS::print_summary()
@@ -228,17 +247,13 @@ void PairUMAS::init_style()
     print_summary();
   }
 
-  // a hybrid style has collected these from its sub-styles before they were known
-
-  force->pair->comm_forward = std::max(force->pair->comm_forward, comm_forward);
-  force->pair->comm_reverse = std::max(force->pair->comm_reverse, comm_reverse);
-
   // the engine's OpenMP may be another than LAMMPS' own, and LAMMPS may have none
 
   if (comm->nthreads > 1 || !getenv("OMP_NUM_THREADS")) omp_set_num_threads(comm->nthreads);
 
   neighbor->add_request(this, NeighConst::REQ_FULL);
   build = -1;
+  ready = true;
 }
 
 double PairUMAS::init_one(int i, int j)
@@ -251,8 +266,8 @@ double PairUMAS::init_one(int i, int j)
 
 void PairUMAS::compute(int eflag, int vflag)
 {
+  if (!ready) fail("a run after pair_style or pair_coeff must not say pre no");
   ev_init(eflag, vflag);
-  if (!engine) fail("a run after pair_style must not say pre no");
 
   const bool changed = update_graph();
   if (changed) update_composition();
@@ -273,6 +288,7 @@ void PairUMAS::compute(int eflag, int vflag)
   atoms.element = element.data();
   atoms.position = total ? atom->x[0] : nullptr;
   atoms.node = exchange.rows();
+  atoms.rows = comm->nprocs > 1 ? exchange.plan() : nullptr;
   atoms.first = first.data();
   atoms.neighbour = neighbour.data();
   atoms.list_changed = changed;
@@ -284,15 +300,13 @@ void PairUMAS::compute(int eflag, int vflag)
 
   umas_error problem{};
   const umas_status status = umas_engine_evaluate(engine, &atoms, &result, &problem);
-  check(status, problem);
+  if (status == UMAS_ERROR_DEVICE)    // other ranks may be waiting for this one: it ends them, too
+    error->one(FLERR, fmt::format("Pair style {}: {}", name, problem.message));
+  check_agreed(status, problem);
   build = neighbor->ncalls;
-  if (!described && comm->me == 0) {
-    char line[512];
-    umas_engine_describe(engine, line, sizeof(line));
-    utils::logmesg(lmp, fmt::format("pair {}: {}\n", name, line));
-  }
-  described = true;
   add_results(result);
+  if (!described) print_first_step(atoms, result);
+  described = true;
 }
 
 void PairUMAS::add_results(const umas_result &result)
@@ -320,15 +334,24 @@ void PairUMAS::fail(const std::string &message)
   error->all(FLERR, fmt::format("Pair style {}: {}", name, message));
 }
 
-/* All ranks call with what the library returned to them; if it failed on any, all of them end with
-   the message of the lowest rank that failed.  Where others failed first, a callback of the
-   exchange has found out already and must not be answered again. */
+/* All ranks call with what the library returned to them, each by itself: if it failed on any, all
+   of them end. */
 
 void PairUMAS::check(umas_status status, const umas_error &problem)
 {
-  const bool mine = status != UMAS_OK && status != UMAS_ERROR_EXCHANGE;
-  if (status != UMAS_ERROR_EXCHANGE && !exchange.any_rank(mine)) return;
+  umas_error none{};
+  if (exchange.any_rank(status != UMAS_OK))
+    check_agreed(status == UMAS_OK ? UMAS_ERROR_EXCHANGE : status,
+                 status == UMAS_OK ? none : problem);
+}
 
+/* The same where the ranks have agreed already: the library succeeded on all of them or on none.
+   All end with the message of the lowest rank that failed by itself. */
+
+void PairUMAS::check_agreed(umas_status status, const umas_error &problem)
+{
+  if (status == UMAS_OK) return;
+  const bool mine = status != UMAS_ERROR_EXCHANGE;
   int rank = mine ? comm->me : comm->nprocs, lowest = 0;
   MPI_Allreduce(&rank, &lowest, 1, MPI_INT, MPI_MIN, world);
   if (lowest == comm->nprocs) lowest = 0;
@@ -364,15 +387,35 @@ void PairUMAS::read_restart(FILE *fp)
 
 void PairUMAS::write_restart_settings(FILE *fp)
 {
-  fwrite(&chosen, sizeof(chosen), 1, fp);
+  const std::string record = chosen.record(backend);
+  const int header[2] = {UmasSettings::RECORD_FORM, static_cast<int>(record.size())};
+  fwrite(header, sizeof(header), 1, fp);
+  fwrite(record.data(), 1, record.size(), fp);
 }
 
 void PairUMAS::read_restart_settings(FILE *fp)
 {
+  ready = false;
   require_backend();
-  if (comm->me == 0) utils::sfread(FLERR, &chosen, sizeof(chosen), 1, fp, nullptr, error);
-  MPI_Bcast(&chosen, sizeof(chosen), MPI_BYTE, 0, world);
-  if (!chosen.valid()) fail("the restart file holds no settings of this style");
+  int header[2];
+  if (comm->me == 0) utils::sfread(FLERR, header, sizeof(header), 1, fp, nullptr, error);
+  MPI_Bcast(header, 2, MPI_INT, 0, world);
+  if (header[0] != UmasSettings::RECORD_FORM || header[1] < 1 ||
+      header[1] > UmasSettings::LONGEST_RECORD)
+    fail("the restart file was written by a version of umas whose settings this one cannot read: "
+         "turn it into a data file with that version");
+
+  std::string record(header[1], '\0');
+  if (comm->me == 0) utils::sfread(FLERR, &record[0], 1, record.size(), fp, nullptr, error);
+  MPI_Bcast(&record[0], header[1], MPI_CHAR, 0, world);
+  std::string replaced;
+  const std::string wrong = chosen.restore(backend, record, replaced);
+  if (!wrong.empty())
+    fail(fmt::format("the restart file's settings were written by another version of umas: {}",
+                     wrong));
+  if (!replaced.empty() && comm->me == 0)
+    utils::logmesg(lmp,
+                   fmt::format("pair {}: of the restart file's settings, {}\n", name, replaced));
 }
 
 /* ---------------------------------------------------------------------- */
@@ -387,19 +430,10 @@ void PairUMAS::unpack_forward_comm(int n, int first_in, double *buf)
   exchange.unpack_forward(n, first_in, buf);
 }
 
-int PairUMAS::pack_reverse_comm(int n, int first_in, double *buf)
-{
-  return exchange.pack_reverse(n, first_in, buf);
-}
-
-void PairUMAS::unpack_reverse_comm(int n, int *list_in, double *buf)
-{
-  exchange.unpack_reverse(n, list_in, buf);
-}
-
 double PairUMAS::memory_usage()
 {
   double bytes = Pair::memory_usage() + exchange.memory_usage();
+  bytes += hidden.capacity() / 8.0;
   bytes += (element.capacity() + neighbour.capacity()) * sizeof(int);
   bytes += first.capacity() * sizeof(int64_t);
   if (engine) bytes += umas_engine_bytes(engine);

@@ -30,8 +30,6 @@ class PairUMAS : public Pair {
 
   int pack_forward_comm(int, int *, double *, int, int *) override;
   void unpack_forward_comm(int, int, double *) override;
-  int pack_reverse_comm(int, int, double *) override;
-  void unpack_reverse_comm(int, int *, double *) override;
 
   double memory_usage() override;
 
@@ -50,9 +48,11 @@ class PairUMAS : public Pair {
 
   // the system as umas_atoms wants it; all but the positions are kept while they do not change
   bigint build;      // neighbor->ncalls of the list that was evaluated, or -1
+  bool ready;        // lists and buffers are those that init_style() asked for this model
   bool described;    // the log says how the engine runs
   int nodes;
-  std::vector<int> element;      // [nlocal + nghost]
+  std::vector<bool> hidden;      // [nlocal + nghost] from all others, by neigh_modify exclude
+  std::vector<int> element;      // [nlocal + nghost] 0 for none
   std::vector<int64_t> first;    // [nlocal + 1]
   std::vector<int> neighbour;    // [first[nlocal]]
   std::vector<double> force_eV, energy_eV, virial_eV;
@@ -61,12 +61,18 @@ class PairUMAS : public Pair {
   void allocate();
   void open_model(const char *);
   void map_types(char **);
-  void choose_device(int &device, double &memory_fraction) const;
+  void choose_device(umas_engine_options &) const;
   void create_engine();
   void print_summary();
+  void print_first_step(const umas_atoms &, umas_result &);
+  void print_ranks(const umas_result &);
+  void print_profile(const umas_atoms &, umas_result &);
 
   bool update_graph();
-  void copy_neighbours();
+  void find_hidden();
+  bool is_hidden_type(int type) const;
+  bool excludes_pairs() const;
+  std::vector<bool> copy_neighbours();
   void update_composition();
   void warn_of_missing_pairs();
   void refuse_special_bonds();
@@ -74,6 +80,7 @@ class PairUMAS : public Pair {
 
   [[noreturn]] void fail(const std::string &);
   void check(umas_status, const umas_error &);
+  void check_agreed(umas_status, const umas_error &);
 };
 
 class PairUMASGPU : public PairUMAS {

@@ -14,16 +14,18 @@
 using namespace LAMMPS_NS;
 
 /* Bring element, row and neighbour arrays up to date; true, on every rank, if any changed.  A type
-   may change without a new list (fix atom/swap), so elements are compared at every step.  Until the
-   engine has evaluated what changed, it counts as changed. */
+   may change without a new list (fix atom/swap), so elements are compared at every step.  An atom
+   that the list hides from all others is not there: fix gcmc asks so for the energy without it.
+   Until the engine has evaluated what changed, it counts as changed. */
 
 bool PairUMAS::update_graph()
 {
   bool changed = neighbor->ago == 0 || neighbor->ncalls != build;
   const size_t total = atom->nlocal + atom->nghost;
+  if (changed) find_hidden();
   element.resize(total);
   for (size_t i = 0; i < total; i++) {
-    const int number = number_of_type[atom->type[i]];
+    const int number = hidden[i] ? 0 : number_of_type[atom->type[i]];
     changed = changed || element[i] != number;
     element[i] = number;
   }
@@ -32,16 +34,60 @@ bool PairUMAS::update_graph()
 
   if (build < 0) warn_of_missing_pairs();
   refuse_special_bonds();
-  nodes = exchange.find_rows();
-  copy_neighbours();
+  nodes = exchange.plan_rows(copy_neighbours());
   build = -1;
   return true;
 }
 
-/* Rows stay empty for atoms that a hybrid style gives to others. */
+/* Which atoms does neigh_modify exclude hide from all others?  Those of a group that is excluded
+   from group all, and of a type that is excluded from all types of the model.  The list was built
+   with the groups of that moment. */
 
-void PairUMAS::copy_neighbours()
+void PairUMAS::find_hidden()
 {
+  constexpr int ALL = 1;    // bit of group all
+  int bits = 0;
+  for (int k = 0; k < neighbor->nex_group; k++) {
+    if (neighbor->ex2_bit[k] == ALL) bits |= neighbor->ex1_bit[k];
+    if (neighbor->ex1_bit[k] == ALL) bits |= neighbor->ex2_bit[k];
+  }
+  std::vector<bool> type_hidden(atom->ntypes + 1, false);
+  for (int i = 1; i <= atom->ntypes; i++) type_hidden[i] = is_hidden_type(i);
+  const size_t total = atom->nlocal + atom->nghost;
+  hidden.resize(total);
+  for (size_t i = 0; i < total; i++)
+    hidden[i] = (atom->mask[i] & bits) != 0 || type_hidden[atom->type[i]];
+}
+
+bool PairUMAS::is_hidden_type(int type) const
+{
+  if (neighbor->nex_type == 0) return false;
+  for (int other = 1; other <= atom->ntypes; other++)
+    if (number_of_type[other] && !neighbor->ex_type[type][other]) return false;
+  return true;
+}
+
+/* Are there exclusions that leave atoms in the model but take some of their pairs? */
+
+bool PairUMAS::excludes_pairs() const
+{
+  if (neighbor->includegroup || neighbor->nex_mol > 0) return true;
+  for (int k = 0; k < neighbor->nex_group; k++)
+    if (neighbor->ex1_bit[k] != 1 && neighbor->ex2_bit[k] != 1) return true;
+  for (int k = 0; k < neighbor->nex_type; k++) {
+    const int i = neighbor->ex1_type[k], j = neighbor->ex2_type[k];
+    if (number_of_type[i] && number_of_type[j] && !is_hidden_type(i) && !is_hidden_type(j))
+      return true;
+  }
+  return false;
+}
+
+/* Rows stay empty for atoms that a hybrid style gives to others.  Returns which atoms are
+   candidates for an edge. */
+
+std::vector<bool> PairUMAS::copy_neighbours()
+{
+  std::vector<bool> candidate(element.size(), false);
   first.assign(atom->nlocal + 1, 0);
   for (int ii = 0; ii < list->inum; ii++) {
     const int i = list->ilist[ii];
@@ -54,8 +100,12 @@ void PairUMAS::copy_neighbours()
     const int i = list->ilist[ii];
     const int *from = list->firstneigh[i];
     int *to = neighbour.data() + first[i];
-    for (int jj = 0; jj < list->numneigh[i]; jj++) to[jj] = from[jj] & NEIGHMASK;
+    for (int jj = 0; jj < list->numneigh[i]; jj++) {
+      to[jj] = from[jj] & NEIGHMASK;
+      if (element[i] && element[to[jj]]) candidate[to[jj]] = true;
+    }
   }
+  return candidate;
 }
 
 /* Count the elements over all ranks; the engine merges its experts again if they changed.  Where
@@ -85,7 +135,7 @@ void PairUMAS::update_composition()
 void PairUMAS::warn_of_missing_pairs()
 {
   if (comm->me != 0) return;
-  if (neighbor->exclude || neighbor->includegroup)
+  if (excludes_pairs())
     error->warning(FLERR,
                    "Pair style {}: neigh_modify exclude or include leaves out pairs of atoms "
                    "the model counts on",

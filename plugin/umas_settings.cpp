@@ -3,12 +3,16 @@
 #include "fmt/format.h"
 #include "utils.h"
 
+#include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <limits>
 
 using namespace LAMMPS_NS;
 
 static const char *const PRECISION_NAMES[] = {"double", "single", "mixed"};
+static const char *const TRANSPORT_NAMES[] = {"auto", "nccl", "host"};
+static const char *const GPU_KEYWORDS[] = {"device", "memory", "exchange", "profile"};
 static constexpr int MAX_CHARGE = 100, MAX_SPIN = 100;
 
 UmasSettings UmasSettings::defaults(umas_backend backend)
@@ -20,6 +24,7 @@ UmasSettings UmasSettings::defaults(umas_backend backend)
   settings.precision = backend == UMAS_CPU ? UMAS_DOUBLE : UMAS_MIXED;
   settings.device = options.device;
   settings.memory_fraction = options.memory_fraction;
+  settings.transport = options.transport;
   return settings;
 }
 
@@ -30,6 +35,12 @@ static bool read_integer(const std::string &text, int low, int high, int &number
   if (value < low || value > high) return false;
   number = value;
   return true;
+}
+
+static bool is_gpu_keyword(const std::string &keyword)
+{
+  return std::find(std::begin(GPU_KEYWORDS), std::end(GPU_KEYWORDS), keyword) !=
+         std::end(GPU_KEYWORDS);
 }
 
 std::string UmasSettings::set(umas_backend backend, const std::string &keyword,
@@ -52,27 +63,43 @@ std::string UmasSettings::set(umas_backend backend, const std::string &keyword,
                        value, MAX_SPIN);
   }
   if (keyword == "precision") return set_precision(backend, value);
-  if (keyword == "device" || keyword == "memory") {
+  if (is_gpu_keyword(keyword)) {
     if (!gpu) return fmt::format("keyword {} is for pair_style umas/gpu", keyword);
-    return keyword == "device" ? set_device(value) : set_memory(value);
+    return set_gpu(keyword, value);
   }
   return fmt::format("unknown keyword {}: use task, charge, spin, precision{}", keyword,
-                     gpu ? ", device or memory" : "");
+                     gpu ? ", device, memory, exchange or profile" : "");
+}
+
+std::string UmasSettings::set_gpu(const std::string &keyword, const std::string &value)
+{
+  if (keyword == "device") return set_device(value);
+  if (keyword == "memory") return set_memory(value);
+  if (keyword == "exchange") return set_transport(value);
+  return set_profile(value);
+}
+
+/* The style that this precision is for, where it is another than the backend's. */
+
+std::string UmasSettings::precision_for_other(umas_backend backend, const std::string &value)
+{
+  if (backend == UMAS_CPU && value == PRECISION_NAMES[UMAS_MIXED]) return "umas/gpu";
+  if (backend == UMAS_CUDA && value == PRECISION_NAMES[UMAS_DOUBLE]) return "umas";
+  return "";
 }
 
 std::string UmasSettings::set_precision(umas_backend backend, const std::string &value)
 {
-  const bool gpu = backend == UMAS_CUDA;
-  const char *const others = gpu ? "single or mixed" : "double or single";
+  const char *const own = backend == UMAS_CUDA ? "single or mixed" : "double or single";
+  const std::string other = precision_for_other(backend, value);
+  if (!other.empty())
+    return fmt::format("precision {} is for pair_style {}: use {}", value, other, own);
   for (int p = UMAS_DOUBLE; p <= UMAS_MIXED; p++) {
     if (value != PRECISION_NAMES[p]) continue;
-    if (p == (gpu ? UMAS_DOUBLE : UMAS_MIXED))
-      return fmt::format("precision {} is for pair_style {}: use {}", value,
-                         gpu ? "umas" : "umas/gpu", others);
     precision = p;
     return "";
   }
-  return fmt::format("unknown precision {}: use {}", value, others);
+  return fmt::format("unknown precision {}: use {}", value, own);
 }
 
 std::string UmasSettings::set_device(const std::string &value)
@@ -94,11 +121,52 @@ std::string UmasSettings::set_memory(const std::string &value)
   return "";
 }
 
-bool UmasSettings::valid() const
+std::string UmasSettings::set_transport(const std::string &value)
 {
-  return memchr(task, '\0', sizeof(task)) && task[0] && charge >= -MAX_CHARGE &&
-         charge <= MAX_CHARGE && spin >= 0 && spin <= MAX_SPIN && precision >= UMAS_DOUBLE &&
-         precision <= UMAS_MIXED && device >= -1 && memory_fraction > 0.0 && memory_fraction <= 1.0;
+  for (int t = UMAS_TRANSPORT_AUTO; t <= UMAS_TRANSPORT_HOST; t++) {
+    if (value != TRANSPORT_NAMES[t]) continue;
+    transport = t;
+    return "";
+  }
+  return fmt::format("unknown exchange {}: use auto, nccl or host", value);
+}
+
+std::string UmasSettings::set_profile(const std::string &value)
+{
+  if (value != "yes" && value != "no") return fmt::format("profile {}: use yes or no", value);
+  profile = value == "yes";
+  return "";
+}
+
+std::string UmasSettings::record(umas_backend backend) const
+{
+  std::string lines = fmt::format("task {}\ncharge {}\nspin {}\nprecision {}\n", task, charge, spin,
+                                  precision_name());
+  if (backend == UMAS_CUDA)
+    lines += fmt::format("device {}\nmemory {:.17g}\nexchange {}\nprofile {}\n",
+                         device < 0 ? "auto" : std::to_string(device), memory_fraction,
+                         TRANSPORT_NAMES[transport], profile ? "yes" : "no");
+  return lines;
+}
+
+std::string UmasSettings::restore(umas_backend backend, const std::string &record,
+                                  std::string &replaced)
+{
+  *this = defaults(backend);
+  for (const std::string &line : utils::split_lines(record)) {
+    const size_t space = std::min(line.find(' '), line.size());
+    const std::string keyword = line.substr(0, space);
+    const std::string value = line.substr(std::min(space + 1, line.size()));
+    if (backend != UMAS_CUDA && is_gpu_keyword(keyword)) continue;    // of no effect on results
+    if (keyword == "precision" && !precision_for_other(backend, value).empty()) {
+      replaced = fmt::format("precision {} is for pair_style {}: precision is {}", value,
+                             precision_for_other(backend, value), precision_name());
+      continue;
+    }
+    const std::string wrong = set(backend, keyword, value);
+    if (!wrong.empty()) return wrong;
+  }
+  return task[0] ? "" : "no task";
 }
 
 const char *UmasSettings::precision_name() const

@@ -1,4 +1,5 @@
-/* What the pair_style command sets.  A restart file keeps this struct as it is. */
+/* What the pair_style command sets, and how a restart file keeps it: as the keywords of the command
+   that would set the same, so that a file stays readable when keywords are added. */
 
 #ifndef UMAS_SETTINGS_H
 #define UMAS_SETTINGS_H
@@ -16,6 +17,8 @@ struct UmasSettings {
   int precision;    // a umas_precision
   int device;       // -1: automatic
   double memory_fraction;
+  int transport;    // a umas_transport
+  int profile;      // are the stages of a run's first step timed?
 
   // The defaults of pair_style umas or umas/gpu.
   static UmasSettings defaults(umas_backend backend);
@@ -23,15 +26,26 @@ struct UmasSettings {
   // Set one keyword.  Returns what is wrong with it, or an empty string.
   std::string set(umas_backend backend, const std::string &keyword, const std::string &value);
 
-  // Could these have come from set()?
-  bool valid() const;
+  // The record of a restart file: a line "keyword value" for each keyword of the backend.
+  static constexpr int RECORD_FORM = 1;
+  static constexpr int LONGEST_RECORD = 4096;    // characters
+  std::string record(umas_backend backend) const;
+
+  // Defaults, and a record on top of them.  Returns what is wrong with it, or an empty string.  The
+  // style that wrote it may have been for the other backend: what cannot be kept then is replaced
+  // by the default, and `replaced` says so where it changes results.
+  std::string restore(umas_backend backend, const std::string &record, std::string &replaced);
 
   const char *precision_name() const;
 
  private:
+  static std::string precision_for_other(umas_backend backend, const std::string &value);
+  std::string set_gpu(const std::string &keyword, const std::string &value);
   std::string set_precision(umas_backend backend, const std::string &value);
   std::string set_device(const std::string &value);
   std::string set_memory(const std::string &value);
+  std::string set_transport(const std::string &value);
+  std::string set_profile(const std::string &value);
 };
 
 }    // namespace LAMMPS_NS

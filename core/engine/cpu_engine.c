@@ -9,6 +9,7 @@
 #include "blas.h"
 #include "engine/cpu_workspace.h"
 #include "engine/engine.h"
+#include "engine/row_exchange.h"
 #include "status.h"
 
 typedef struct cpu_engine {
@@ -16,6 +17,7 @@ typedef struct cpu_engine {
     const umas_architecture *a;
     dense_weights *weights;
     workspace ws;
+    int64_t system_atoms;
 } cpu_engine;
 
 /* One evaluation's arguments. */
@@ -283,36 +285,35 @@ static umas_status balance(const step *s, real *x, int backward, umas_error *err
 /* ---- the whole ---------------------------------------------------------------------------- */
 
 static umas_status forward(const step *s, umas_error *error) {
-    const umas_exchange *exchange = s->engine->setup.exchange;
     node_arrays *node = &s->ws->node;
     size_t bytes = (size_t)s->atoms->owned * 9 * (size_t)s->a->sphere_channels * sizeof(real);
     embed(s, node->x[0]);
     edge_degree_forward(s, node->x[0]);
     for (int i = 0; i < s->a->layers; i++) {
         norm_1_forward(s, i, node->x[i], node->h[i]);
-        if (exchange && exchange->forward(exchange->context, node->h[i], 9 * s->a->sphere_channels,
-                                          REAL_SCALAR, UMAS_HOST))
-            return umas_fail(error, UMAS_ERROR_EXCHANGE, "forwarding features to ghosts failed");
+        umas_status status =
+            rows_forward(s->engine->setup.exchange, s->atoms->rows, s->atoms->owned,
+                         9 * s->a->sphere_channels, node->h[i], s->ws->packed_rows, error);
+        if (status != UMAS_OK) return status;
         memcpy(node->x_mid[i], node->x[i], bytes);
         edges_forward(s, i, node->x_mid[i]);
         nodes_forward(s, i, node->x_mid[i], node->x[i + 1]);
-        umas_status status = balance(s, node->x[i + 1], 0, error);
+        status = balance(s, node->x[i + 1], 0, error);
         if (status != UMAS_OK) return status;
     }
     return UMAS_OK;
 }
 
 static umas_status backward(const step *s, umas_error *error) {
-    const umas_exchange *exchange = s->engine->setup.exchange;
     node_arrays *node = &s->ws->node;
     for (int i = s->a->layers - 1; i >= 0; i--) {
         umas_status status = balance(s, node->g_x, 1, error);
         if (status != UMAS_OK) return status;
         nodes_backward(s, i, node->x_mid[i]);
         edges_backward(s, i);
-        if (exchange && exchange->reverse(exchange->context, node->g_source,
-                                          9 * s->a->sphere_channels, REAL_SCALAR, UMAS_HOST))
-            return umas_fail(error, UMAS_ERROR_EXCHANGE, "adding ghosts' gradients failed");
+        status = rows_reverse(s->engine->setup.exchange, s->atoms->rows, s->atoms->owned,
+                              9 * s->a->sphere_channels, node->g_source, s->ws->packed_rows, error);
+        if (status != UMAS_OK) return status;
         norm_1_backward(s, i, node->x[i]);
     }
     edge_degree_backward(s);
@@ -330,19 +331,31 @@ static void sum_energies(const step *s, umas_result *result) {
     }
 }
 
-static umas_status evaluate(void *self, const umas_atoms *atoms, int64_t system_atoms,
-                            umas_result *result, umas_error *error) {
+static umas_status prepare(void *self, const umas_atoms *atoms, int64_t system_atoms, int repeat,
+                           umas_error *error) {
+    cpu_engine *engine = self;
+    (void)repeat; /* this engine never asks for it */
+    engine->system_atoms = system_atoms;
+    umas_status status = umas_edges_build(&engine->ws.edges, atoms, engine->a->cutoff, error);
+    return status == UMAS_OK ? workspace_reserve(&engine->ws, engine->a, atoms, error) : status;
+}
+
+static umas_status run_step(void *self, const umas_atoms *atoms, umas_result *result, int *repeat,
+                            umas_error *error) {
     cpu_engine *engine = self;
     workspace *ws = &engine->ws;
-    umas_status status = umas_edges_build(&ws->edges, atoms, engine->a->cutoff, error);
-    if (status == UMAS_OK) status = workspace_reserve(ws, engine->a, atoms, error);
-    if (status != UMAS_OK) return status;
-    step s = {
-        engine, engine->a, engine->weights, atoms, system_atoms, ws, engine->a->mmax == 2 ? 9 : 7};
+    step s = {engine,
+              engine->a,
+              engine->weights,
+              atoms,
+              engine->system_atoms,
+              ws,
+              engine->a->mmax == 2 ? 9 : 7};
     memset(ws->gradient, 0, (size_t)ws->edges.count * sizeof *ws->gradient);
+    *repeat = UMAS_REPEAT_NOT;
 
     umas_blas_take_threads();
-    status = forward(&s, error);
+    umas_status status = forward(&s, error);
     if (status == UMAS_OK) {
         head(&s, ws->node.x[engine->a->layers]);
         status = backward(&s, error);
@@ -351,6 +364,7 @@ static umas_status evaluate(void *self, const umas_atoms *atoms, int64_t system_
     if (status != UMAS_OK) return status;
     sum_energies(&s, result);
     umas_edges_to_forces(&ws->edges, atoms, ws->gradient, engine->setup.task->rmsd, result);
+    result->edges = ws->edges.count;
     return UMAS_OK;
 }
 
@@ -385,8 +399,8 @@ static void destroy(void *self) {
 umas_status PRECISE(umas_cpu_engine_create)(const umas_engine_setup *setup, void **self,
                                             const umas_engine_operations **operations,
                                             umas_error *error) {
-    static const umas_engine_operations cpu_operations = {merge, evaluate, describe, bytes,
-                                                          NULL,  NULL,     destroy};
+    static const umas_engine_operations cpu_operations = {merge, prepare, run_step, describe,
+                                                          bytes, NULL,    NULL,     destroy};
     cpu_engine *engine = calloc(1, sizeof *engine);
     if (engine) {
         engine->setup = *setup;

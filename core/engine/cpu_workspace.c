@@ -163,9 +163,20 @@ static int reserve_gradient(workspace *ws) {
     return 1;
 }
 
+static int reserve_packed_rows(workspace *ws, const umas_architecture *a, const umas_atoms *atoms) {
+    const umas_row_plan *plan = atoms->rows;
+    const size_t rows = plan ? (size_t)plan->send_first[plan->peers] : 0;
+    if (rows <= ws->packed_capacity) return 1;
+    ws->packed_capacity = 0;
+    const size_t roomy = rows + rows / 8;
+    if (!renew(&ws->packed_rows, roomy * 9 * (size_t)a->sphere_channels, sizeof(real))) return 0;
+    ws->packed_capacity = roomy;
+    return 1;
+}
+
 umas_status workspace_reserve(workspace *ws, const umas_architecture *a, const umas_atoms *atoms,
                               umas_error *error) {
-    int ok = reserve_nodes(ws, a, atoms);
+    int ok = reserve_nodes(ws, a, atoms) && reserve_packed_rows(ws, a, atoms);
     if (ok) {
         int longest_chunk = cut_chunks(ws, atoms->owned);
         ok = reserve_gradient(ws) && reserve_threads(ws, a, longest_chunk) &&
@@ -201,7 +212,8 @@ size_t workspace_bytes(const workspace *ws, const umas_architecture *a) {
                       (ws->edge_capacity ? CHUNK_NODES * node_buffer_bytes(a) : 0);
     return umas_edges_bytes(&ws->edges) + (3 * layers + 1) * sizeof(real *) +
            (size_t)ws->owned_capacity * an_owned + (size_t)ws->node_capacity * a_node +
-           (size_t)ws->threads * a_thread + (size_t)ws->wave_capacity * features +
+           (size_t)ws->threads * a_thread +
+           ((size_t)ws->wave_capacity + ws->packed_capacity) * features +
            (size_t)ws->gradient_capacity * sizeof *ws->gradient +
            (size_t)ws->chunk_capacity * layers * sizeof *ws->kept_at +
            ws->kept_capacity * sizeof(real);
@@ -259,5 +271,6 @@ void workspace_free(workspace *ws, const umas_architecture *a) {
     free(ws->wave_g_source);
     free(ws->cursor);
     free(ws->energy);
+    free(ws->packed_rows);
     umas_edges_free(&ws->edges);
 }

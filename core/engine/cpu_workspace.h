@@ -67,10 +67,11 @@ typedef struct workspace {
     real *wave_g_source; /* [edges of a wave][9][C] */
     int64_t *cursor;     /* [nodes] next of a node's outgoing edges */
     double *energy;      /* [owned] */
+    real *packed_rows;   /* [rows sent][9][C] what goes to other ranks, or comes back from them */
     /* what the buffers were made for */
     int64_t gradient_capacity, wave_capacity;
     int node_capacity, owned_capacity, chunk_capacity, edge_capacity;
-    size_t kept_capacity;
+    size_t kept_capacity, packed_capacity;
 } workspace;
 
 #define NOT_KEPT ((size_t)-1)

@@ -16,6 +16,9 @@ umas_status umas_cuda_engine_create(const umas_engine_setup *setup, umas_precisi
 /* Visible GPUs. */
 int umas_cuda_device_count(void);
 
+/* As umas_device_id, but a missing GPU leaves `id` as it was. */
+int umas_cuda_device_id(int device, char id[UMAS_DEVICE_ID]);
+
 #ifdef __cplusplus
 }
 #endif

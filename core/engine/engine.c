@@ -26,13 +26,25 @@ struct umas_engine {
 #ifdef UMAS_WITH_CUDA
 int umas_backend_built(umas_backend backend) { return backend == UMAS_CPU || backend == UMAS_CUDA; }
 int umas_device_count(void) { return umas_cuda_device_count(); }
+
+int umas_device_id(int device, char id[UMAS_DEVICE_ID]) {
+    id[0] = '\0';
+    return umas_cuda_device_id(device, id);
+}
 #else
 int umas_backend_built(umas_backend backend) { return backend == UMAS_CPU; }
 int umas_device_count(void) { return 0; }
+
+int umas_device_id(int device, char id[UMAS_DEVICE_ID]) {
+    (void)device;
+    id[0] = '\0';
+    return 0;
+}
 #endif
 
 umas_engine_options umas_engine_default_options(void) {
-    umas_engine_options options = {UMAS_CPU, UMAS_DOUBLE, NULL, 0, 0, -1, 0.9, NULL};
+    umas_engine_options options = {UMAS_CPU, UMAS_DOUBLE,        NULL, 0, 0, -1, 0.9,
+                                   NULL,     UMAS_TRANSPORT_AUTO};
     return options;
 }
 
@@ -66,9 +78,11 @@ static umas_status create_backend(umas_engine *e, const umas_engine_options *o, 
         return umas_cuda_engine_create(&e->setup, o->precision, o->device, o->memory_fraction,
                                        &e->backend, &e->operations, error);
 #endif
-    return o->precision == UMAS_DOUBLE
-               ? umas_cpu_engine_create_f64(&e->setup, &e->backend, &e->operations, error)
-               : umas_cpu_engine_create_f32(&e->setup, &e->backend, &e->operations, error);
+    const umas_status status =
+        o->precision == UMAS_DOUBLE
+            ? umas_cpu_engine_create_f64(&e->setup, &e->backend, &e->operations, error)
+            : umas_cpu_engine_create_f32(&e->setup, &e->backend, &e->operations, error);
+    return umas_ranks_vote(e->setup.exchange, status, NULL, error);
 }
 
 umas_status umas_engine_create(const umas_model *model, const umas_engine_options *options,
@@ -81,14 +95,16 @@ umas_status umas_engine_create(const umas_model *model, const umas_engine_option
     e->model = model;
     e->system_atoms = -1;
     if (options->exchange) e->exchange = *options->exchange;
-    e->setup =
-        (umas_engine_setup){model, umas_model_find_task(model, options->task), options->charge,
-                            options->spin, options->exchange ? &e->exchange : NULL};
+    e->setup = (umas_engine_setup){
+        model,         umas_model_find_task(model, options->task), options->charge,
+        options->spin, options->exchange ? &e->exchange : NULL,    options->transport};
     status = create_backend(e, options, error);
     if (status == UMAS_OK)
         *engine = e;
-    else
+    else {
+        if (e->backend) e->operations->destroy(e->backend);
         free(e);
+    }
     return status;
 }
 
@@ -158,6 +174,7 @@ umas_status umas_engine_set_composition(umas_engine *engine, const int64_t *coun
 
 static void clear(const umas_atoms *atoms, umas_result *r) {
     r->energy = 0;
+    r->edges = 0;
     memset(r->virial, 0, sizeof r->virial);
     memset(r->force, 0, (size_t)atoms->total * 3 * sizeof *r->force);
     if (r->atom_energy) memset(r->atom_energy, 0, (size_t)atoms->owned * sizeof *r->atom_energy);
@@ -189,16 +206,28 @@ static umas_status check_elements(const umas_engine *engine, const umas_atoms *a
     return UMAS_OK;
 }
 
-/* A list that was refused, or that no backend has seen, is a new one in the next call, too. */
+/* The protocol of ranks.h.  A list that was refused, or that no backend has seen, is a new one in the
+ * next call, too. */
 static umas_status evaluate(umas_engine *engine, const umas_atoms *atoms, umas_result *result,
                             umas_error *error) {
+    const umas_exchange *exchange = engine->setup.exchange;
     umas_atoms given = *atoms;
+    int repeat = UMAS_REPEAT_NOT;
     given.list_changed = atoms->list_changed || !engine->list_taken;
     engine->list_taken = 0;
     umas_status status = check_elements(engine, atoms, error);
-    if (status == UMAS_OK)
-        status = engine->operations->evaluate(engine->backend, &given, engine->system_atoms, result,
-                                              error);
+    do {
+        if (status == UMAS_OK)
+            status = engine->operations->prepare(engine->backend, &given, engine->system_atoms,
+                                                 repeat, error);
+        status = umas_ranks_vote(exchange, status, NULL, error);
+        if (status != UMAS_OK) return status;
+        repeat = UMAS_REPEAT_NOT;
+        status = engine->operations->step(engine->backend, &given, result, &repeat, error);
+        if (status == UMAS_ERROR_EXCHANGE || status == UMAS_ERROR_DEVICE) return status;
+        if (status == UMAS_OK && !repeat) status = check_finite(atoms, result, error);
+        status = umas_ranks_vote(exchange, status, &repeat, error);
+    } while (status == UMAS_OK && repeat);
     engine->list_taken = status == UMAS_OK;
     return status;
 }
@@ -211,8 +240,7 @@ umas_status umas_engine_evaluate(umas_engine *engine, const umas_atoms *atoms, u
                          "umas_engine_set_composition must succeed before an evaluation");
     clear(atoms, result);
     if (engine->system_atoms == 0) return UMAS_OK;
-    const umas_status status = evaluate(engine, atoms, result, error);
-    return status == UMAS_OK ? check_finite(atoms, result, error) : status;
+    return evaluate(engine, atoms, result, error);
 }
 
 umas_status umas_engine_profile(umas_engine *engine, const umas_atoms *atoms, umas_result *result,

@@ -2,6 +2,7 @@
 #ifndef UMAS_ENGINE_H
 #define UMAS_ENGINE_H
 
+#include "engine/ranks.h"
 #include "umas.h"
 
 /* The checked part of umas_engine_options; `model` and `task` outlive the engine. */
@@ -10,14 +11,21 @@ typedef struct umas_engine_setup {
     const umas_task *task;
     int charge, spin;
     const umas_exchange *exchange; /* NULL for one rank */
+    umas_transport transport;
 } umas_engine_setup;
 
 typedef struct umas_engine_operations {
     /* counts [UMAS_ELEMENTS] of the whole system, checked, divided by what they have in common */
     umas_status (*merge)(void *self, const int64_t *counts, umas_error *error);
-    /* system_atoms: of all ranks, at least 1 */
-    umas_status (*evaluate)(void *self, const umas_atoms *atoms, int64_t system_atoms,
-                            umas_result *result, umas_error *error);
+    /* Take over this rank's atoms and make room for their step.  Calls no other rank.  repeat: why
+     * the last step is done again (bits of umas_repeat), 0 the first time. */
+    umas_status (*prepare)(void *self, const umas_atoms *atoms, int64_t system_atoms, int repeat,
+                           umas_error *error);
+    /* The step that was prepared, together with the other ranks; result holds zeros.  *repeat: why
+     * this rank wants to do it again.  After EXCHANGE and DEVICE other ranks may be waiting; all
+     * other failures are those of this rank's own work once it has met the others. */
+    umas_status (*step)(void *self, const umas_atoms *atoms, umas_result *result, int *repeat,
+                        umas_error *error);
     /* one line without a newline: where it runs and how, after an evaluation */
     void (*describe)(const void *self, char *text, size_t size);
     size_t (*bytes)(const void *self); /* that it holds, on the host and on a device */

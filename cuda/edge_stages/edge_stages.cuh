@@ -55,7 +55,7 @@ struct tabulated_radials {
 
 /* One chunk of the edge list. */
 struct edge_span {
-    int begin, size; /* edges begin .. min(begin + size, count) */
+    int begin, size; /* edges begin .. min(begin + size, end of the list) */
 };
 
 /* The hidden layer at every edge's distance, or its slope there (1/A); the radial product makes the

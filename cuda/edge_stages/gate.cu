@@ -10,7 +10,7 @@ __global__ void forward(edge_list edges, edge_span span, const float *__restrict
                         const S *__restrict__ conv_1, S *__restrict__ gated) {
     row_thread t;
     int e = blockIdx.x * EDGES + t.lane;
-    if (span.begin + e >= min(span.begin + span.size, *edges.count)) return;
+    if (span.begin + e >= min(span.begin + span.size, *edges.end)) return;
     const S *from = conv_1 + (size_t)e * conv_1_width(ROWS) + t.channel;
     S *to = gated + (size_t)e * gated_width(ROWS) + t.channel;
     float2 gate[2];
@@ -42,7 +42,7 @@ __global__ void backward(edge_list edges, edge_span span, const S *__restrict__ 
                          const S *__restrict__ g_gated, S *__restrict__ g_conv_1) {
     row_thread t;
     int e = blockIdx.x * EDGES + t.lane;
-    if (span.begin + e >= min(span.begin + span.size, *edges.count)) return;
+    if (span.begin + e >= min(span.begin + span.size, *edges.end)) return;
     const S *y = gated + (size_t)e * gated_width(ROWS) + t.channel;
     const S *g_y = g_gated + (size_t)e * gated_width(ROWS) + GATE_INPUTS + t.channel;
     S *to = g_conv_1 + (size_t)e * conv_1_width(ROWS) + t.channel;

@@ -114,7 +114,7 @@ __global__ void __launch_bounds__(FORWARD_LANES *ROW_THREADS)
     extern __shared__ __align__(16) char shared[];
     using inputs = forward_inputs<Radials, ROWS>;
     using reader = radial_reader<Radials>;
-    int node = blockIdx.x, end = min(span.begin + span.size, *edges.count);
+    int node = blockIdx.x, end = min(span.begin + span.size, *edges.end);
     row_thread t;
     int2 in = edges_into(edges, node, span.begin, end);
     int2 out = edges_out_of(edges, node, span.begin, end);
@@ -189,7 +189,7 @@ __global__ void __launch_bounds__(LANES *ROW_THREADS, LANES == 4 ? 2 : 1)
     extern __shared__ __align__(16) char shared[];
     using inputs = backward_inputs<Radials, ROWS>;
     using reader = radial_reader<Radials>;
-    int node = blockIdx.x, end = min(span.begin + span.size, *edges.count);
+    int node = blockIdx.x, end = min(span.begin + span.size, *edges.end);
     row_thread t;
     int2 in = edges_into(edges, node, span.begin, end);
     int2 out = edges_out_of(edges, node, span.begin, end);

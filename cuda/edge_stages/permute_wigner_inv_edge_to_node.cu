@@ -46,7 +46,7 @@ __global__ void __launch_bounds__(LANES *ROW_THREADS, 16 / LANES)
             const S *__restrict__ message, const float *x_in, float *x_out) {
     extern __shared__ __align__(16) char shared[];
     using inputs = forward_inputs<S, ROWS>;
-    int node = blockIdx.x, end = min(span.begin + span.size, *edges.count);
+    int node = blockIdx.x, end = min(span.begin + span.size, *edges.end);
     row_thread t;
     float2 sum[9], bias[3];
     int2 in = edges_into(edges, node, span.begin, end);
@@ -89,7 +89,7 @@ __global__ void __launch_bounds__(LANES *ROW_THREADS)
              S *__restrict__ g_message, edge_gradient gradient) {
     extern __shared__ __align__(16) char shared[];
     using inputs = backward_inputs<S, ROWS>;
-    int node = blockIdx.x, end = min(span.begin + span.size, *edges.count);
+    int node = blockIdx.x, end = min(span.begin + span.size, *edges.end);
     row_thread t;
     float2 g[9], bias[3];
     int2 in = edges_into(edges, node, span.begin, end);

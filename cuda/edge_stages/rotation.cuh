@@ -154,7 +154,7 @@ __device__ __forceinline__ int first_not_below(const int *__restrict__ out, int 
 }
 __device__ __forceinline__ int2 edges_out_of(const edge_list &edges, int node, int begin, int end) {
     int from = edges.out_first[node], to = edges.out_first[node + 1];
-    if (begin == 0 && end == *edges.count) return make_int2(from, to);
+    if (begin == 0 && end == *edges.end) return make_int2(from, to);
     /* most nodes have no edge in a small span: two looks tell, a search takes a dozen */
     if (from == to || edges.out[from] >= end || edges.out[to - 1] < begin)
         return make_int2(from, from);

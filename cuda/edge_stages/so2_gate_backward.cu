@@ -171,5 +171,5 @@ bool so2_gate_backward(cudaStream_t stream, int rows, const edge_list &edges, ed
     return tile_map(g_conv_2, span.size, conv_2_width(rows), &from) &&
            tile_map(gated, span.size, gated_width(rows), &from_gated) &&
            launch_tiles(kernel, stream, span, w.parts, from, from_gated, w,
-                        tile_edges{edges.count, span}, rows, g_conv_1);
+                        tile_edges{edges.end, span}, rows, g_conv_1);
 }

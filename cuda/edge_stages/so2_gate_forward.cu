@@ -119,6 +119,6 @@ bool so2_gate_forward(cudaStream_t stream, int rows, const edge_list &edges, edg
     if (span.size == 0) return true;
     CUtensorMap from;
     return tile_map(message, span.size, message_width(rows), &from) &&
-           launch_tiles(kernel, stream, span, w.parts, from, w, tile_edges{edges.count, span}, rows,
+           launch_tiles(kernel, stream, span, w.parts, from, w, tile_edges{edges.end, span}, rows,
                         bias, gated);
 }

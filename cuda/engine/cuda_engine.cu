@@ -34,6 +34,9 @@ template <typename S> void upload_list(cuda_engine<S> &e, const umas_atoms *atom
         for (int i = 0; i < atoms->total; i++) identity.push_back(i);
         node = identity.data();
     }
+    e.row_atom.assign(size_t(atoms->nodes), -1);
+    for (int i = atoms->total - 1; i >= 0; i--)
+        if (node[i] >= 0) e.row_atom[size_t(node[i])] = i;
     cudaMemcpyAsync(e.node, node, total * sizeof(int), cudaMemcpyHostToDevice, e.stream);
     if (atoms->owned > 0) {
         cudaMemcpyAsync(e.first, atoms->first, (size_t(atoms->owned) + 1) * sizeof(int64_t),
@@ -67,14 +70,11 @@ template <typename S> umas_status wait_for(cuda_engine<S> &e, umas_error *error)
                                  : device_error(error, "the GPU failed in a step", status);
 }
 
-/* The number of edges, counted on the device without building them. */
-template <typename S>
-umas_status count_edges(cuda_engine<S> &e, int64_t *edges, umas_error *error) {
+/* The numbers of edges in the report, counted on the device without building them. */
+template <typename S> umas_status count_edges(cuda_engine<S> &e, umas_error *error) {
     edge_list_count(e.stream, e.candidates(), e.list(), e.report);
     cudaMemcpyAsync(e.report_host, e.report, sizeof(step_report), cudaMemcpyDeviceToHost, e.stream);
-    umas_status status = wait_for(e, error);
-    *edges = static_cast<step_report *>(e.report_host)->edges;
-    return status;
+    return wait_for(e, error);
 }
 
 /* Do the buffers that the input goes through suffice as they are? */
@@ -91,11 +91,14 @@ umas_status fill_plan(cuda_engine<S> &e, const umas_atoms *atoms, bool resized, 
     if (resized || !input_fits(e, atoms)) status = reserve_input(e, atoms, error);
     if (status != UMAS_OK) return status;
     if (atoms->list_changed) upload_list(e, atoms);
-    status = upload_positions(e, atoms, error);
+    if (atoms->list_changed && e.ranks.is_open()) {
+        e.drop_graph(); /* it knows how many rows travel */
+        status = e.ranks.take_plan(atoms->rows, atoms->owned, error);
+    }
+    if (status == UMAS_OK) status = upload_positions(e, atoms, error);
     if (status != UMAS_OK || !resized) return status;
-    int64_t edges = 0;
-    status = count_edges(e, &edges, error);
-    return status == UMAS_OK ? plan_memory(e, edges, error) : status;
+    status = count_edges(e, error);
+    return status == UMAS_OK ? plan_memory(e, e.reported().edges, error) : status;
 }
 
 /* Make the plan one for this call's atoms.  After a failure, here or in the step, it is for none:
@@ -124,10 +127,10 @@ template <typename S> umas_status capture(cuda_engine<S> &e, bool atom_virial, u
     return UMAS_OK;
 }
 
-/* Run one step and wait for it.  Steps that talk to other ranks cannot be graphs. */
+/* Run one step and wait for it.  A step that talks to other ranks through the host is no graph. */
 template <typename S> umas_status run(cuda_engine<S> &e, bool atom_virial, umas_error *error) {
     umas_status status = UMAS_OK;
-    if (e.setup.exchange) {
+    if (e.ranks.is_open() && !e.ranks.on_device()) {
         status = queue_step(e, atom_virial, error);
     } else {
         if (!e.graph || e.graph_virial != atom_virial || e.graph_scale != e.gradient_scale)
@@ -140,17 +143,8 @@ template <typename S> umas_status run(cuda_engine<S> &e, bool atom_virial, umas_
     return status == UMAS_OK ? wait_for(e, error) : status;
 }
 
-/* Does any rank want to repeat?  All must then. */
-template <typename S> bool any_rank(cuda_engine<S> &e, bool mine, bool *failed) {
-    double vote = mine ? 1 : 0;
-    const umas_exchange *exchange = e.setup.exchange;
-    if (exchange && exchange->sum(exchange->context, &vote, 1)) *failed = true;
-    return vote > 0;
-}
-
 template <typename S> bool finite(const cuda_engine<S> &e) {
-    const step_report &r = *static_cast<step_report *>(e.report_host);
-    return !r.not_finite && std::isfinite(r.energy);
+    return !e.reported().not_finite && std::isfinite(e.reported().energy);
 }
 
 /* Gradients that overflow 16 bits are tried again, smaller.  A step needs no more than a few
@@ -167,77 +161,95 @@ template <typename S> void try_larger_scale(cuda_engine<S> &e) {
     e.sound_steps = 0;
 }
 
-template <typename S>
-umas_status step_until_sound(cuda_engine<S> &e, bool atom_virial, umas_error *error) {
-    const step_report &report = *static_cast<step_report *>(e.report_host);
-    bool lost = false;
-    umas_status status = UMAS_OK;
-    try_larger_scale(e);
-    while (status == UMAS_OK && !lost) {
-        status = run(e, atom_virial, error);
-        if (status != UMAS_OK) break;
-        if (report.overlap[0] >= 0)
-            return umas_fail_rows(error, UMAS_ERROR_GEOMETRY, report.overlap[0], report.overlap[1],
-                                  "two atoms are on top of each other");
-        bool grow = report.edges > e.plan.edges;
-        if (grow) status = plan_memory(e, report.edges, error);
-        if (status != UMAS_OK || any_rank(e, grow, &lost)) continue;
-        if (!any_rank(e, !finite(e), &lost)) break;
-        if (e.gradient_scale <= SMALLEST_SCALE || sizeof(S) > 2)
-            return umas_fail(error, UMAS_ERROR_OVERFLOW,
-                             sizeof(S) == 2
-                                 ? "energies or forces are not finite; try precision single"
-                                 : "energies or forces are not finite; try pair style umas, which "
-                                   "computes in double precision");
-        e.gradient_scale /= 16;
-        e.sound_steps = 0;
-    }
-    if (status == UMAS_OK && lost)
-        status = umas_fail(error, UMAS_ERROR_EXCHANGE, "the sum over ranks failed");
-    return status;
+template <typename S> umas_status try_smaller_scale(cuda_engine<S> &e, umas_error *error) {
+    if (e.gradient_scale <= SMALLEST_SCALE || sizeof(S) > 2)
+        return umas_fail(error, UMAS_ERROR_OVERFLOW,
+                         sizeof(S) == 2
+                             ? "energies or forces are not finite; try precision single"
+                             : "energies or forces are not finite; try pair style umas, which "
+                               "computes in double precision");
+    e.gradient_scale /= 16;
+    e.sound_steps = 0;
+    return UMAS_OK;
 }
 
-/* Results from pinned memory: forces of a node belong to its atom, images get none. */
+/* Results from pinned memory: forces of a row belong to the first atom that has it. */
 template <typename S>
 void hand_out(const cuda_engine<S> &e, const umas_atoms *atoms, umas_result *result) {
-    const step_report &report = *static_cast<step_report *>(e.report_host);
+    const step_report &report = e.reported();
     result->energy = report.energy;
+    result->edges = int64_t(report.edges[0]) + report.edges[1];
     std::memcpy(result->virial, report.virial, sizeof report.virial);
-    for (int i = 0; i < atoms->total; i++) {
-        int n = atoms->node ? atoms->node[i] : i;
-        if (i != n && n < atoms->owned) continue;
-        std::memcpy(result->force + 3 * size_t(i), e.force_host + 3 * size_t(n),
-                    3 * sizeof(double));
+    for (size_t n = 0; n < e.row_atom.size(); n++) {
+        if (e.row_atom[n] < 0) continue;
+        const size_t i = size_t(e.row_atom[n]);
+        std::memcpy(result->force + 3 * i, e.force_host + 3 * n, 3 * sizeof(double));
         if (result->atom_virial)
-            std::memcpy(result->atom_virial + 6 * size_t(i), e.atom_virial_host + 6 * size_t(n),
+            std::memcpy(result->atom_virial + 6 * i, e.atom_virial_host + 6 * n,
                         6 * sizeof(double));
     }
     if (result->atom_energy)
         std::memcpy(result->atom_energy, e.atom_energy_host, size_t(atoms->owned) * sizeof(double));
 }
 
+/* After a failure the next call starts over: a graph may lack what could not be queued, and the plan is
+ * for no atoms. */
+template <typename S> umas_status or_start_over(cuda_engine<S> &e, umas_status status) {
+    if (status != UMAS_OK) {
+        e.drop_graph();
+        e.plan.owned = -1;
+    }
+    return status;
+}
+
 template <typename S>
-umas_status evaluate(void *self, const umas_atoms *atoms, int64_t system_atoms, umas_result *result,
+umas_status prepare_step(void *self, const umas_atoms *atoms, int64_t system_atoms, int repeat,
+                         umas_error *error) try {
+    auto &e = *static_cast<cuda_engine<S> *>(self);
+    const device_guard guard;
+    cudaError_t set = guard.enter(e.device);
+    if (set != cudaSuccess) return device_error(error, "choosing the GPU", set);
+    if (repeat == UMAS_REPEAT_NOT) {
+        if (e.system_atoms != double(system_atoms)) e.drop_graph();
+        e.system_atoms = double(system_atoms);
+        try_larger_scale(e);
+        return or_start_over(e, prepare(e, atoms, error));
+    }
+    umas_status status = UMAS_OK;
+    if (repeat & UMAS_REPEAT_WITH_SMALLER_GRADIENTS) status = try_smaller_scale(e, error);
+    if (status == UMAS_OK && e.lacks_room()) status = plan_memory(e, e.reported().edges, error);
+    return or_start_over(e, status);
+} catch (const std::bad_alloc &) {
+    return or_start_over(*static_cast<cuda_engine<S> *>(self), no_memory(error));
+}
+
+template <typename S>
+umas_status run_step(void *self, const umas_atoms *atoms, umas_result *result, int *repeat,
                      umas_error *error) try {
     auto &e = *static_cast<cuda_engine<S> *>(self);
     const device_guard guard;
     cudaError_t set = guard.enter(e.device);
     if (set != cudaSuccess) return device_error(error, "choosing the GPU", set);
-    if (e.system_atoms != double(system_atoms)) e.drop_graph();
-    e.system_atoms = double(system_atoms);
-    umas_status status = prepare(e, atoms, error);
-    if (status == UMAS_OK) status = step_until_sound(e, result->atom_virial != nullptr, error);
-    if (status != UMAS_OK) {
-        e.drop_graph(); /* which may lack what could not be queued */
-        e.plan.owned = -1;
-        return status;
-    }
+    umas_status status = e.ranks.is_open() ? e.ranks.meet_peers(error) : UMAS_OK;
+    if (status == UMAS_OK) status = run(e, result->atom_virial != nullptr, error);
+    if (status != UMAS_OK) return or_start_over(e, status);
+    const step_report &report = e.reported();
+    *repeat = UMAS_REPEAT_NOT;
+    if (report.overlap[0] >= 0)
+        return umas_fail_rows(error, UMAS_ERROR_GEOMETRY, report.overlap[0], report.overlap[1],
+                              "two atoms are on top of each other");
+    if (e.lacks_room())
+        *repeat = UMAS_REPEAT_WITH_ROOM;
+    else if (!finite(e))
+        *repeat = UMAS_REPEAT_WITH_SMALLER_GRADIENTS;
+    if (*repeat != UMAS_REPEAT_NOT) return UMAS_OK;
     hand_out(e, atoms, result);
     e.sound_steps++;
     return UMAS_OK;
 } catch (const std::bad_alloc &) {
-    static_cast<cuda_engine<S> *>(self)->plan.owned = -1;
-    return no_memory(error);
+    /* in the middle of a step, where other ranks may be waiting */
+    return or_start_over(*static_cast<cuda_engine<S> *>(self),
+                         umas_fail(error, UMAS_ERROR_DEVICE, "no memory to queue a step"));
 }
 
 /* ---- weights ------------------------------------------------------------------------------ */
@@ -333,11 +345,12 @@ template <typename S> void describe(const void *self, char *text, size_t size) {
                             e.plan.kept_radials);
     (void)std::snprintf(text, size,
                         "GPU %d (%s): %d atoms, %d edges in %d chunks, activations of %d%s of %d "
-                        "layers kept, %.2f GiB (%.1f KiB an atom) of %.1f",
-                        e.device, properties.name, std::max(0, e.plan.owned), e.plan.edges,
+                        "layers kept, %.2f GiB (%.1f KiB an atom) of %.1f%s%s",
+                        e.device, properties.name, std::max(0, e.plan.owned), e.plan.edges(),
                         e.plan.chunks(), e.plan.kept_layers, radials, e.a->layers,
                         gib(e.plan.bytes), double(e.plan.bytes) / 1024 / std::max(1, e.plan.owned),
-                        gib(e.memory));
+                        gib(e.memory), e.ranks.is_open() ? "; " : "",
+                        e.ranks.description().c_str());
 }
 
 template <typename S> size_t bytes(const void *self) {
@@ -386,7 +399,7 @@ umas_status choose_device(int wanted, int *device, umas_error *error) {
 
 template <typename S>
 umas_status start(cuda_engine<S> &e, const umas_engine_setup *setup, int device,
-                  double memory_fraction, umas_error *error) {
+                  umas_error *error) {
     e.setup = *setup;
     e.a = umas_model_architecture(setup->model);
     e.rows = e.a->mmax == 2 ? 9 : 7;
@@ -394,9 +407,16 @@ umas_status start(cuda_engine<S> &e, const umas_engine_setup *setup, int device,
     umas_status status = choose_device(device, &e.device, error);
     if (status != UMAS_OK) return status;
     cudaError_t made = cudaStreamCreateWithFlags(&e.stream, cudaStreamNonBlocking);
-    if (made != cudaSuccess) return device_error(error, "making a stream", made);
+    return made == cudaSuccess ? UMAS_OK : device_error(error, "making a stream", made);
+}
+
+/* Once the device is there, and the transport to other ranks has taken what it needs. */
+template <typename S>
+umas_status equip(cuda_engine<S> &e, const umas_engine_setup *setup, double memory_fraction,
+                  umas_error *error) {
+    umas_status status = UMAS_OK;
     size_t free_bytes = 0, all_bytes = 0;
-    made = cudaMemGetInfo(&free_bytes, &all_bytes);
+    cudaError_t made = cudaMemGetInfo(&free_bytes, &all_bytes);
     if (made != cudaSuccess) return device_error(error, "asking for free GPU memory", made);
     e.memory_fraction = memory_fraction;
     e.free_at_start = free_bytes;
@@ -406,10 +426,11 @@ umas_status start(cuda_engine<S> &e, const umas_engine_setup *setup, int device,
     if (status != UMAS_OK) return status;
     e.merged = dense_weights_create(e.a);
     if (!e.merged) return no_memory(error);
-    if (!e.report_host.reserve(1) || !e.sum_host.reserve(64))
+    if (!e.report_host.reserve(1))
         return umas_fail(error, UMAS_ERROR_MEMORY,
                          "no pinned host memory for the engine; use fewer ranks on this machine");
-    if (!e.report.reserve(1) || !e.balance_sum.reserve(64) || !e.reference.reserve(UMAS_ELEMENTS))
+    if (!e.report.reserve(1) || !e.balance_sum.reserve(rank_exchange::MOST_SUMS) ||
+        !e.reference.reserve(UMAS_ELEMENTS))
         return umas_fail(error, UMAS_ERROR_MEMORY, "no GPU memory for the engine");
     cudaMemcpyAsync(e.reference, setup->task->reference, UMAS_ELEMENTS * sizeof(double),
                     cudaMemcpyHostToDevice, e.stream);
@@ -420,12 +441,22 @@ template <typename S>
 umas_status create(const umas_engine_setup *setup, int device, double memory_fraction, void **self,
                    const umas_engine_operations **operations, umas_error *error) {
     static const umas_engine_operations cuda_operations = {
-        merge<S>,        evaluate<S>,      describe<S>, bytes<S>,
-        profile_step<S>, measure_rates<S>, destroy<S>};
+        merge<S>, prepare_step<S>, run_step<S>,      describe<S>,
+        bytes<S>, profile_step<S>, measure_rates<S>, destroy<S>};
     const device_guard guard;
     auto *e = new (std::nothrow) cuda_engine<S>();
-    if (!e) return no_memory(error);
-    umas_status status = start(*e, setup, device, memory_fraction, error);
+    const umas_exchange *exchange = setup->exchange;
+    umas_status status = e ? start(*e, setup, device, error) : no_memory(error);
+    status = umas_ranks_vote(exchange, status, nullptr, error);
+    if (status == UMAS_OK && exchange) {
+        status = e->ranks.open(exchange, setup->transport, error);
+        if (status != UMAS_ERROR_EXCHANGE)
+            status = umas_ranks_vote(exchange, status, nullptr, error);
+    }
+    if (status == UMAS_OK) {
+        status = equip(*e, setup, memory_fraction, error);
+        status = umas_ranks_vote(exchange, status, nullptr, error);
+    }
     if (status != UMAS_OK) {
         delete e;
         return status;
@@ -471,4 +502,14 @@ int umas_cuda_device_count(void) {
     const device_guard guard;
     int devices = 0;
     return cudaGetDeviceCount(&devices) == cudaSuccess ? devices : 0;
+}
+
+/* The UUID: a slice of a card (MIG) has one of its own, as it has memory of its own. */
+int umas_cuda_device_id(int device, char id[UMAS_DEVICE_ID]) {
+    cudaDeviceProp properties;
+    if (device < 0 || cudaGetDeviceProperties(&properties, device) != cudaSuccess) return 0;
+    static_assert(2 * sizeof(properties.uuid.bytes) < UMAS_DEVICE_ID, "two digits a byte");
+    for (size_t i = 0; i < sizeof(properties.uuid.bytes); i++)
+        std::snprintf(id + 2 * i, 3, "%02x", properties.uuid.bytes[i] & 0xff);
+    return 1;
 }

@@ -8,6 +8,7 @@
 #include "core_c.h"
 #include "device_buffer.cuh"
 #include "edge_stages/edge_stages.cuh"
+#include "exchange/rank_exchange.cuh"
 #include "graph/edge_forces.cuh"
 #include "node_stages/node_stages.cuh"
 #include "products/products.cuh"
@@ -18,12 +19,15 @@
 struct step_plan {
     int owned = -1, nodes = -1; /* none yet */
     int node_capacity = 0;      /* rows of the nodes' arrays */
-    int edges = 0;              /* capacity of the edge list */
+    int inner = 0, outer = 0;   /* room for edges of either kind (edge_list.cuh) */
     int chunk = 0;              /* edges worked on at a time */
     int kept_layers = 0;        /* last layers whose activations stay for the backward pass */
     int kept_radials = 0;       /* of these, the last ones whose radial functions stay, too */
     size_t bytes = 0;           /* all of it */
-    int chunks() const { return chunk > 0 ? (edges + chunk - 1) / chunk : 0; }
+    int edges() const { return inner + outer; }
+    int inner_chunks() const { return chunk > 0 ? (inner + chunk - 1) / chunk : 0; }
+    int outer_chunks() const { return chunk > 0 ? (outer + chunk - 1) / chunk : 0; }
+    int chunks() const { return inner_chunks() + outer_chunks(); }
 };
 
 /* One layer's features, [nodes][9][C] each. */
@@ -63,7 +67,7 @@ template <typename S> struct cuda_engine {
     device_buffer<long long> first;
     host_buffer<double> position_host;
     /* the edge list */
-    device_buffer<int> count, in_first, out_first, out, unsorted, cursor;
+    device_buffer<int> edge_end, in_first, outer_first, out_first, out, unsorted, cursor;
     device_buffer<radial_place> place;
     device_buffer<float4> vector;
     device_buffer<float> record;
@@ -80,8 +84,8 @@ template <typename S> struct cuda_engine {
     device_buffer<step_report> report;
     host_buffer<step_report> report_host;
     host_buffer<double> force_host, atom_energy_host, atom_virial_host;
-    host_buffer<float> exchange_host;
-    host_buffer<double> sum_host;
+    std::vector<int> row_atom; /* [nodes] the first atom that has a row */
+    rank_exchange ranks;       /* open with several ranks */
 
     /* the captured step and what it was captured for */
     cudaGraphExec_t graph = nullptr;
@@ -93,18 +97,29 @@ template <typename S> struct cuda_engine {
     double system_atoms = 0;
 
     stage_clock *clock = nullptr; /* times the step that is queued; NULL: nothing does */
-    int timed_edges = 0;          /* of that step */
+    int timed_edges[2] = {0, 0};  /* of that step, inner and outer */
+
+    const step_report &reported() const { return *static_cast<step_report *>(report_host); }
+    /* Did the last step find more edges than there is room for? */
+    bool lacks_room() const {
+        return reported().edges[0] > plan.inner || reported().edges[1] > plan.outer;
+    }
 
     ~cuda_engine();
     void drop_graph();
 
-    edge_list edges() const {
-        return {plan.owned, plan.nodes, plan.edges, count,  in_first,
-                out_first,  out,        place,      vector, record};
+    edge_list inner_edges() const {
+        return {plan.owned, plan.owned, 0,     plan.inner, edge_end, in_first,
+                out_first,  out,        place, vector,     record};
+    }
+    /* with all nodes; without any edges on one rank */
+    edge_list outer_edges() const {
+        return {plan.owned, plan.nodes, plan.inner, plan.outer, edge_end + 1, outer_first,
+                out_first,  out,        place,      vector,     record};
     }
     edge_list_buffers list() const {
-        return {plan.edges, count,  in_first, out_first, out,  place,
-                unsorted,   cursor, vector,   record,    scan, scan.capacity()};
+        return {plan.inner, plan.outer, edge_end, in_first, outer_first, out_first,      out, place,
+                unsorted,   cursor,     vector,   record,   scan,        scan.capacity()};
     }
     edge_gradient gradient() const { return {g_target, g_source}; }
     candidate_list candidates() const {
@@ -133,16 +148,16 @@ template <typename S> struct cuda_engine {
     /* Bytes it holds, on the device and on the host. */
     size_t device_bytes() const;
     size_t host_bytes() const;
-    /* Bytes for atoms and edges: what weights and tables leave. */
+    /* Bytes for atoms and edges: what weights, tables and rows on their way to other ranks leave. */
     size_t room() const {
         const size_t taken = weights.memory.bytes() + degree_values.bytes() +
-                             hidden_values.bytes() + radial_values.bytes();
+                             hidden_values.bytes() + radial_values.bytes() + ranks.device_bytes();
         return memory > taken ? memory - taken : 0;
     }
 };
 
 /* Queue a whole step on the engine's stream: edge list, forward, backward, results to pinned host
- * memory.  With an exchange it waits for the stream where other ranks take part.
+ * memory.  Where rows pass through host memory to other ranks, it waits for them.
  * Status: EXCHANGE, DEVICE. */
 template <typename S>
 umas_status queue_step(cuda_engine<S> &e, bool atom_virial, umas_error *error);

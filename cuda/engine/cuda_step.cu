@@ -2,6 +2,7 @@
 #include "engine/cuda_engine.cuh"
 #include "profile/stage_costs.cuh"
 
+#include <initializer_list>
 #include <type_traits>
 
 namespace {
@@ -9,16 +10,21 @@ namespace {
 template <typename S> struct step {
     cuda_engine<S> &e;
     cudaStream_t stream;
-    edge_list edges;
+    edge_list inner, outer;
     edge_gradient gradient;
     int owned, nodes, rows;
     /* Products by tiles and tabulated radial functions are of 16 bits alone. */
     static constexpr bool HALF = std::is_same<S, __half>::value;
-    stage_costs<S> cost{rows, double(owned), double(nodes), double(e.timed_edges)};
+    stage_costs<S> cost{rows,
+                        double(owned),
+                        double(nodes),
+                        {double(e.timed_edges[0]), double(e.timed_edges[1])},
+                        e.plan.inner};
 
     explicit step(cuda_engine<S> &engine)
-        : e(engine), stream(engine.stream), edges(engine.edges()), gradient(engine.gradient()),
-          owned(engine.plan.owned), nodes(engine.plan.nodes), rows(engine.rows) {}
+        : e(engine), stream(engine.stream), inner(engine.inner_edges()),
+          outer(engine.outer_edges()), gradient(engine.gradient()), owned(engine.plan.owned),
+          nodes(engine.plan.nodes), rows(engine.rows) {}
 
     /* What is queued from here on is timed as this stage, where a step is timed. */
     void begin(const char *stage, stage_cost least) const {
@@ -42,9 +48,21 @@ template <typename S> struct step {
     S *conv_2_of(int layer, edge_span span) const {
         return place(layer, &kept_activations<S>::conv_2, e.conv_2, conv_2_width(rows), span);
     }
+    /* Chunks of inner edges come first. */
+    bool is_outer(int chunk) const { return chunk >= e.plan.inner_chunks(); }
     edge_span span(int chunk) const {
-        int begin = chunk * e.plan.chunk;
-        return {begin, min(e.plan.chunk, e.plan.edges - begin)};
+        const edge_list &kind = is_outer(chunk) ? outer : inner;
+        const int at = (is_outer(chunk) ? chunk - e.plan.inner_chunks() : chunk) * e.plan.chunk;
+        return {kind.begin + at, min(e.plan.chunk, kind.capacity - at)};
+    }
+    const edge_list &edges_of(edge_span s) const {
+        return s.begin >= outer.begin && outer.capacity > 0 ? outer : inner;
+    }
+    /* Those that there can be edges of. */
+    std::vector<const edge_list *> kinds() const {
+        std::vector<const edge_list *> some{&inner};
+        if (outer.capacity > 0) some.push_back(&outer);
+        return some;
     }
     void check(bool queued) { e.failed = e.failed || !queued; }
 
@@ -53,8 +71,8 @@ template <typename S> struct step {
     void so2_forward(const device_so2<S> &w, edge_span s, const S *x, S *y) {
         if constexpr (HALF)
             if (e.tiled)
-                return check(
-                    tiled_products(stream, edges, s, w.forward, x, w.width_in, y, w.width_out));
+                return check(tiled_products(stream, edges_of(s), s, w.forward, x, w.width_in, y,
+                                            w.width_out));
         for (int i = 0; i < w.parts; i++) {
             const auto &p = w.part[i];
             check(product_nt(e.products, {s.size, p.n, p.k, w.width_in, w.width_out}, x + p.from,
@@ -64,8 +82,8 @@ template <typename S> struct step {
     void so2_backward(const device_so2<S> &w, edge_span s, const S *g_y, S *g_x) {
         if constexpr (HALF)
             if (e.tiled)
-                return check(tiled_products(stream, edges, s, w.backward, g_y, w.width_out, g_x,
-                                            w.width_in));
+                return check(tiled_products(stream, edges_of(s), s, w.backward, g_y, w.width_out,
+                                            g_x, w.width_in));
         for (int i = 0; i < w.parts; i++) {
             const auto &p = w.part[i];
             check(product_nn(e.products, {s.size, p.n, p.k, w.width_out, w.width_in}, g_y + p.to,
@@ -78,27 +96,27 @@ template <typename S> struct step {
         if constexpr (HALF)
             if (e.tiled) {
                 begin("so2_conv_1_gate_forward products", cost.so2_gate_forward(s, w));
-                return check(
-                    so2_gate_forward(stream, rows, edges, s, w.forward, w.bias, e.message, gated));
+                return check(so2_gate_forward(stream, rows, edges_of(s), s, w.forward, w.bias,
+                                              e.message, gated));
             }
         begin("so2_conv_1_forward products", cost.so2(s, w));
         so2_forward(w, s, e.message, e.conv_1);
         begin("gate_forward", cost.gate_forward(s));
-        gate_forward<S>(stream, rows, edges, s, w.bias, e.conv_1, gated);
+        gate_forward<S>(stream, rows, edges_of(s), s, w.bias, e.conv_1, gated);
     }
     /* g_conv_2 -> the gradient of conv_1, in its place */
     void conv_2_backward(const device_so2<S> &w, edge_span s, const S *gated) {
         if constexpr (HALF)
             if (e.tiled) {
                 begin("so2_conv_2_gate_backward products", cost.so2_gate_backward(s, w));
-                return check(so2_gate_backward(stream, rows, edges, s, w.backward, e.g_conv_2,
+                return check(so2_gate_backward(stream, rows, edges_of(s), s, w.backward, e.g_conv_2,
                                                gated, e.conv_1));
             }
         S *g_gated = e.message; /* which is not needed any more */
         begin("so2_conv_2_backward products", cost.so2(s, w));
         so2_backward(w, s, e.g_conv_2, g_gated);
         begin("gate_backward", cost.gate_backward(s));
-        gate_backward<S>(stream, rows, edges, s, gated, g_gated, e.conv_1);
+        gate_backward<S>(stream, rows, edges_of(s), s, gated, g_gated, e.conv_1);
     }
 
     /* ---- edges ---- */
@@ -109,15 +127,15 @@ template <typename S> struct step {
         const auto &w = e.weights.block[size_t(layer)];
         begin(slope ? "unified_radial_mlp_backward" : "unified_radial_mlp_forward",
               cost.radial_hidden(s));
-        radial_hidden<S>(stream, edges, s, e.layer_table(layer), slope, e.hidden);
+        radial_hidden<S>(stream, edges_of(s), s, e.layer_table(layer), slope, e.hidden);
         begin(slope ? "unified_radial_mlp_backward products"
                     : "unified_radial_mlp_forward products",
               cost.product(s, w.radial_outputs, CHANNELS));
         const S *hidden = e.hidden;
         if constexpr (HALF)
             if (e.tiled)
-                return check(tiled_products(stream, edges, s, w.radial_tiles, hidden, HIDDEN_WIDTH,
-                                            out, w.radial_outputs));
+                return check(tiled_products(stream, edges_of(s), s, w.radial_tiles, hidden,
+                                            HIDDEN_WIDTH, out, w.radial_outputs));
         check(product_nt(e.products,
                          {s.size, w.radial_outputs, HIDDEN_WIDTH, HIDDEN_WIDTH, w.radial_outputs},
                          hidden, w.radial_w, out));
@@ -128,24 +146,24 @@ template <typename S> struct step {
         begin("node_to_edge_wigner_permute_forward", cost.node_to_edge_forward(s, e.tabulated));
         if constexpr (HALF)
             if (e.tabulated)
-                return node_to_edge_wigner_permute_forward(stream, rows, edges, s, h,
+                return node_to_edge_wigner_permute_forward(stream, rows, edges_of(s), s, h,
                                                            e.layer_radials(layer), message);
         const stored_radials<S> radials = {radial_of(layer, s), nullptr};
-        node_to_edge_wigner_permute_forward(stream, rows, edges, s, h, radials, message);
+        node_to_edge_wigner_permute_forward(stream, rows, edges_of(s), s, h, radials, message);
     }
-    void node_to_edge_backward(int layer, int chunk) {
-        const edge_span s = span(chunk);
+    /* add: to g_h, which else is overwritten */
+    void node_to_edge_backward(int layer, edge_span s, bool add) {
         const float *h = e.layer[size_t(layer)].h;
         const S *g_message = e.message;
         begin("node_to_edge_wigner_permute_backward", cost.node_to_edge_backward(s, e.tabulated));
         if constexpr (HALF)
             if (e.tabulated)
-                return node_to_edge_wigner_permute_backward(stream, rows, edges, s, h,
+                return node_to_edge_wigner_permute_backward(stream, rows, edges_of(s), s, h,
                                                             e.layer_radials(layer), g_message,
-                                                            e.g_h, chunk > 0, gradient);
+                                                            e.g_h, add, gradient);
         const stored_radials<S> radials = {radial_of(layer, s), e.radial_slope};
-        node_to_edge_wigner_permute_backward(stream, rows, edges, s, h, radials, g_message, e.g_h,
-                                             chunk > 0, gradient);
+        node_to_edge_wigner_permute_backward(stream, rows, edges_of(s), s, h, radials, g_message,
+                                             e.g_h, add, gradient);
     }
     void convolve(int layer, edge_span s) {
         const auto &w = e.weights.block[size_t(layer)];
@@ -154,35 +172,60 @@ template <typename S> struct step {
         begin("so2_conv_2_forward products", cost.so2(s, w.conv_2));
         so2_forward(w.conv_2, s, gated_of(layer, s), conv_2_of(layer, s));
     }
-    void edges_forward(int layer) {
+    /* Inner edges are worked on while rows of h are on their way, which outer edges need. */
+    umas_status edges_forward(int layer, umas_error *error) {
         const auto &w = e.weights.block[size_t(layer)];
         auto &f = e.layer[size_t(layer)];
         const float *x = f.x;
+        umas_status status = start_exchange(f.h, false, error);
+        if (status != UMAS_OK) return status;
         for (int chunk = 0; chunk < e.plan.chunks(); chunk++) {
+            if (chunk == e.plan.inner_chunks()) status = finish_exchange(f.h, false, error);
+            if (status != UMAS_OK) return status;
             edge_span s = span(chunk);
             radial_product(layer, s, false, radial_of(layer, s));
             convolve(layer, s);
             begin("permute_wigner_inv_edge_to_node_forward", cost.edge_to_node_forward(s));
-            permute_wigner_inv_edge_to_node_forward<S>(stream, rows, edges, s, w.conv_2.bias,
+            permute_wigner_inv_edge_to_node_forward<S>(stream, rows, edges_of(s), s, w.conv_2.bias,
                                                        conv_2_of(layer, s), x, f.x_mid);
             x = f.x_mid;
         }
         if (e.plan.chunks() == 0) copy_nodes(f.x_mid, f.x);
+        return e.plan.outer_chunks() == 0 ? finish_exchange(f.h, false, error) : UMAS_OK;
     }
-    void chunk_backward(int layer, int chunk) {
+    void chunk_backward(int layer, int chunk, bool add) {
         const auto &w = e.weights.block[size_t(layer)];
         edge_span s = span(chunk);
         if (!radial_kept(layer)) radial_product(layer, s, false, radial_of(layer, s));
         if (!kept(layer)) convolve(layer, s);
         begin("permute_wigner_inv_edge_to_node_backward", cost.edge_to_node_backward(s));
-        permute_wigner_inv_edge_to_node_backward<S>(stream, rows, edges, s, w.conv_2.bias,
+        permute_wigner_inv_edge_to_node_backward<S>(stream, rows, edges_of(s), s, w.conv_2.bias,
                                                     conv_2_of(layer, s), e.g_x, e.g_conv_2,
                                                     gradient);
         conv_2_backward(w.conv_2, s, gated_of(layer, s));
         begin("so2_conv_1_backward products", cost.so2(s, w.conv_1));
         so2_backward(w.conv_1, s, e.conv_1, e.message);
         radial_product(layer, s, true, e.radial_slope);
-        node_to_edge_backward(layer, chunk);
+        node_to_edge_backward(layer, s, add);
+    }
+    /* Outer edges come first: what they leave for other ranks is then on its way while inner ones are
+     * worked on. */
+    umas_status edges_backward(int layer, umas_error *error) {
+        const int first_outer = e.plan.inner_chunks(), chunks = e.plan.chunks();
+        if (first_outer == chunks) clear_gradients(chunks == 0 ? 0 : owned);
+        for (int chunk = first_outer; chunk < chunks; chunk++)
+            chunk_backward(layer, chunk, chunk > first_outer);
+        const umas_status status = start_exchange(e.g_h, true, error);
+        if (status != UMAS_OK) return status;
+        for (int chunk = 0; chunk < first_outer; chunk++)
+            chunk_backward(layer, chunk, chunk > 0 || first_outer < chunks);
+        return finish_exchange(e.g_h, true, error);
+    }
+    /* g_h of nodes that no chunk writes, from `first` on */
+    void clear_gradients(int first) {
+        const size_t count = size_t(nodes - first) * NODE_WIDTH;
+        if (count > 0)
+            cudaMemsetAsync(e.g_h + size_t(first) * NODE_WIDTH, 0, count * sizeof(float), stream);
     }
 
     /* ---- nodes ---- */
@@ -203,55 +246,73 @@ template <typename S> struct step {
 
     /* ---- other ranks ---- */
 
+    int first_channel(int set) const { return (set ? e.a->spin_channel : e.a->charge_channel)[0]; }
+    int end_channel(int set) const { return (set ? e.a->spin_channel : e.a->charge_channel)[1]; }
+
+    /* Both sets of balanced channels, in the order of the forward pass or against it. */
     umas_status balance(float *x, bool backward, umas_error *error) {
-        const int *channel[2] = {e.a->charge_channel, e.a->spin_channel};
-        const double target[2] = {double(e.setup.charge), double(e.setup.spin - 1)};
         begin(backward ? "balance_channels_backward" : "balance_channels_forward",
-              cost.balance(channel[0][1] - channel[0][0] + channel[1][1] - channel[1][0]));
+              cost.balance(end_channel(0) - first_channel(0) + end_channel(1) - first_channel(1)));
+        const bool apart = first_channel(0) >= end_channel(1) || first_channel(1) >= end_channel(0);
+        if (e.ranks.is_open() && apart) return balance_sets({0, 1}, x, backward, error);
         for (int k = 0; k < 2; k++) {
-            int set = backward ? 1 - k : k, end = channel[set][1];
-            double sum = backward ? 0 : target[set];
-            if (!e.setup.exchange && balance_channels_alone_pays(owned)) {
-                balance_channels_alone(stream, owned, e.element, channel[set][0], end, sum,
-                                       e.system_atoms, x);
-                continue;
-            }
-            for (int from = channel[set][0]; from < end; from += 64) {
-                int to = min(end, from + 64);
-                balance_channels_sum(stream, owned, e.element, from, to, x, e.partial,
-                                     e.balance_sum);
-                umas_status status = sum_over_ranks(to - from, error);
-                if (status != UMAS_OK) return status;
-                balance_channels_shift(stream, owned, e.element, from, to, e.balance_sum, sum,
-                                       e.system_atoms, x);
-            }
+            const int set = backward ? 1 - k : k;
+            umas_status status = UMAS_OK;
+            if (!e.ranks.is_open() && balance_channels_alone_pays(owned))
+                balance_channels_alone(stream, owned, e.element, first_channel(set),
+                                       end_channel(set), target(set, backward), e.system_atoms, x);
+            else
+                status = balance_sets({set}, x, backward, error);
+            if (status != UMAS_OK) return status;
         }
         return UMAS_OK;
     }
-    umas_status sum_over_ranks(int count, umas_error *error) {
-        const umas_exchange *exchange = e.setup.exchange;
-        if (!exchange) return UMAS_OK;
-        size_t bytes = size_t(count) * sizeof(double);
-        cudaMemcpyAsync(e.sum_host, e.balance_sum, bytes, cudaMemcpyDeviceToHost, stream);
-        cudaStreamSynchronize(stream);
-        if (exchange->sum(exchange->context, e.sum_host, count))
-            return umas_fail(error, UMAS_ERROR_EXCHANGE, "the sum over ranks failed");
-        cudaMemcpyAsync(e.balance_sum, e.sum_host, bytes, cudaMemcpyHostToDevice, stream);
+    double target(int set, bool backward) const {
+        return backward ? 0 : set ? double(e.setup.spin - 1) : double(e.setup.charge);
+    }
+    /* Sets that have no channel in common, 64 channels of each at a time: one sum over ranks. */
+    umas_status balance_sets(std::initializer_list<int> sets, float *x, bool backward,
+                             umas_error *error) {
+        constexpr int BATCH = 64;
+        int most = 0;
+        for (int set : sets) most = max(most, end_channel(set) - first_channel(set));
+        for (int done = 0; done < most; done += BATCH) {
+            auto for_each_set = [&](auto &&work) {
+                int at = 0;
+                for (int set : sets) {
+                    const int from = min(first_channel(set) + done, end_channel(set));
+                    const int to = min(from + BATCH, end_channel(set));
+                    work(set, from, to, e.balance_sum + at);
+                    at += to - from;
+                }
+                return at;
+            };
+            const int count = for_each_set([&](int, int from, int to, double *sum) {
+                balance_channels_sum(stream, owned, e.element, from, to, x, e.partial, sum);
+            });
+            if (e.ranks.is_open()) {
+                const umas_status status = e.ranks.sum(stream, e.balance_sum, count, error);
+                if (status != UMAS_OK) return status;
+            }
+            for_each_set([&](int set, int from, int to, double *sum) {
+                balance_channels_shift(stream, owned, e.element, from, to, sum,
+                                       target(set, backward), e.system_atoms, x);
+            });
+        }
         return UMAS_OK;
     }
-    /* Node rows through host memory to other ranks and back. */
-    umas_status exchange_rows(float *array, bool reverse, umas_error *error) {
-        const umas_exchange *exchange = e.setup.exchange;
-        if (!exchange) return UMAS_OK;
-        size_t bytes = size_t(nodes) * NODE_WIDTH * sizeof *array;
-        begin(reverse ? "exchange_reverse" : "exchange_forward", cost.exchange());
-        cudaMemcpyAsync(e.exchange_host, array, bytes, cudaMemcpyDeviceToHost, stream);
-        cudaStreamSynchronize(stream);
-        auto call = reverse ? exchange->reverse : exchange->forward;
-        if (call(exchange->context, e.exchange_host, NODE_WIDTH, UMAS_FLOAT32, UMAS_HOST))
-            return umas_fail(error, UMAS_ERROR_EXCHANGE, "exchanging features with ranks failed");
-        cudaMemcpyAsync(array, e.exchange_host, bytes, cudaMemcpyHostToDevice, stream);
-        return UMAS_OK;
+    umas_status start_exchange(float *rows_of, bool reverse, umas_error *error) {
+        if (!e.ranks.is_open()) return UMAS_OK;
+        return reverse ? e.ranks.start_reverse(stream, rows_of, error)
+                       : e.ranks.start_forward(stream, rows_of, error);
+    }
+    /* What is timed here is what the exchange holds up. */
+    umas_status finish_exchange(float *rows_of, bool reverse, umas_error *error) {
+        if (!e.ranks.is_open()) return UMAS_OK;
+        begin(reverse ? "wait for gradients of other ranks" : "wait for features of other ranks",
+              {});
+        return reverse ? e.ranks.finish_reverse(stream, rows_of, error)
+                       : e.ranks.finish_forward(stream, rows_of, error);
     }
 
     /* ---- the whole ---- */
@@ -260,15 +321,15 @@ template <typename S> struct step {
         begin("embed_nodes", cost.embed_nodes());
         embed_nodes(stream, owned, e.element, e.weights.sphere, e.layer[0].x);
         begin("edge_degree_embedding_forward", cost.degree_forward());
-        edge_degree_embedding_forward(stream, edges, e.degree_table(), e.layer[0].x);
+        for (const edge_list *edges : kinds())
+            edge_degree_embedding_forward(stream, *edges, e.degree_table(), e.layer[0].x);
         for (int i = 0; i < e.a->layers; i++) {
             const auto &w = e.weights.block[size_t(i)];
             auto &f = e.layer[size_t(i)];
             begin("rms_norm_sh_forward", cost.norm_forward());
             rms_norm_sh_forward(stream, owned, w.norm_1_w, w.norm_1_b, e.weights.csd, f.x, f.h);
-            umas_status status = exchange_rows(f.h, false, error);
+            umas_status status = edges_forward(i, error);
             if (status != UMAS_OK) return status;
-            edges_forward(i);
             begin("atomwise_forward", cost.atomwise_forward());
             atomwise_forward(stream, owned, w.atomwise, f.x_mid, e.layer[size_t(i) + 1].x);
             status = balance(e.layer[size_t(i) + 1].x, false, error);
@@ -277,7 +338,7 @@ template <typename S> struct step {
         return UMAS_OK;
     }
     umas_status backward(umas_error *error) {
-        size_t n = size_t(e.plan.edges);
+        size_t n = size_t(e.plan.edges());
         begin("clear_edge_gradients", cost.clear_gradients());
         cudaMemsetAsync(e.g_target, 0, n * 2 * sizeof(float4), stream);
         cudaMemsetAsync(e.g_source, 0, n * 2 * sizeof(float4), stream);
@@ -287,23 +348,21 @@ template <typename S> struct step {
             begin("atomwise_backward", cost.atomwise_backward());
             atomwise_backward(stream, owned, e.weights.block[size_t(i)].atomwise,
                               e.layer[size_t(i)].x_mid, e.g_x);
-            if (e.plan.chunks() == 0)
-                cudaMemsetAsync(e.g_h, 0, size_t(nodes) * NODE_WIDTH * sizeof(float), stream);
-            for (int chunk = 0; chunk < e.plan.chunks(); chunk++) chunk_backward(i, chunk);
-            status = exchange_rows(e.g_h, true, error);
+            status = edges_backward(i, error);
             if (status != UMAS_OK) return status;
             begin("rms_norm_sh_backward", cost.norm_backward());
             rms_norm_sh_backward(stream, owned, e.weights.block[size_t(i)].norm_1_w,
                                  e.layer[size_t(i)].x, e.g_h, e.g_x);
         }
         begin("edge_degree_embedding_backward", cost.degree_backward());
-        edge_degree_embedding_backward(stream, edges, e.degree_table(), e.g_x, gradient);
+        for (const edge_list *edges : kinds())
+            edge_degree_embedding_backward(stream, *edges, e.degree_table(), e.g_x, gradient);
         return UMAS_OK;
     }
     void results(bool atom_virial) {
         double scale = e.setup.task->rmsd / double(e.gradient_scale);
         begin("edges_to_forces", cost.forces());
-        edges_to_forces(stream, edges, gradient, scale, e.edge_vector, e.force,
+        edges_to_forces(stream, inner, outer, gradient, scale, e.edge_vector, e.force,
                         atom_virial ? static_cast<double *>(e.atom_virial) : nullptr, e.partial,
                         e.report);
         size_t n = size_t(nodes);

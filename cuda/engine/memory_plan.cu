@@ -28,13 +28,13 @@ template <typename S> struct sizes {
         kept_radial_edge = radial * sizeof(S);
     }
     size_t of_list(const step_plan &p) const {
-        return size_t(p.node_capacity) * node + size_t(p.edges) * edge;
+        return size_t(p.node_capacity) * node + size_t(p.edges()) * edge;
     }
     size_t of_chunk(const step_plan &p) const { return size_t(p.chunk) * chunk_edge; }
     size_t of_all(const step_plan &p) const {
         const size_t kept =
             size_t(p.kept_layers) * kept_edge + size_t(p.kept_radials) * kept_radial_edge;
-        return of_list(p) + of_chunk(p) + size_t(p.edges) * kept;
+        return of_list(p) + of_chunk(p) + size_t(p.edges()) * kept;
     }
 };
 
@@ -59,9 +59,13 @@ template <typename S> int node_capacity_for(const cuda_engine<S> &e, int64_t edg
     return int(fits(e, more, edges) ? more : nodes);
 }
 
-template <typename S> int edge_capacity_for(const cuda_engine<S> &e, int64_t edges) {
-    const int64_t more = with_room(edges);
-    return int(fits(e, e.plan.node_capacity, more) ? more : edges);
+/* Outer edges are few, and those of a surface: their number varies more. */
+template <typename S> void make_room(cuda_engine<S> &e, const int edges[2]) {
+    const int64_t inner = with_room(edges[0]);
+    const int64_t outer = edges[1] > 0 ? int64_t(edges[1]) + edges[1] / 16 + 128 : 0;
+    const bool roomy = fits(e, e.plan.node_capacity, inner + outer);
+    e.plan.inner = roomy ? int(inner) : edges[0];
+    e.plan.outer = roomy ? int(outer) : edges[1];
 }
 
 /* Refuse what cannot fit, and say how many atoms like these would. */
@@ -88,17 +92,17 @@ int layers_that_fit(int most, size_t layer_bytes, size_t *room) {
     return layers;
 }
 
-/* Chunks and kept layers for plan.edges edges, which fit. */
+/* Chunks and kept layers for the planned edges, which fit. */
 template <typename S> void choose(cuda_engine<S> &e) {
     const sizes<S> size(e);
     step_plan &p = e.plan;
     p.chunk = p.kept_layers = p.kept_radials = 0;
-    if (p.edges == 0) return;
+    if (p.edges() == 0) return;
     size_t room = e.room() - size.of_list(p);
-    p.chunk = std::min(p.edges, LARGEST_CHUNK);
+    p.chunk = std::min(std::max(p.inner, p.outer), LARGEST_CHUNK);
     while (size.of_chunk(p) > room && p.chunk > SMALLEST_CHUNK) p.chunk /= 2;
     room -= std::min(room, size.of_chunk(p));
-    const size_t edges = size_t(p.edges);
+    const size_t edges = size_t(p.edges());
     p.kept_layers = layers_that_fit(e.a->layers, edges * size.kept_edge, &room);
     if (!e.tabulated)
         p.kept_radials = layers_that_fit(p.kept_layers, edges * size.kept_radial_edge, &room);
@@ -119,12 +123,11 @@ template <typename S> bool reserve_nodes(cuda_engine<S> &e) {
            e.atom_virial.reserve(n * 6) && e.partial.reserve(partials);
 }
 
-/* Memory of the host that the GPU writes results to, and rows for other ranks. */
+/* Memory of the host that the GPU writes results to. */
 template <typename S> bool reserve_host(cuda_engine<S> &e) {
     const size_t n = size_t(e.plan.node_capacity) + 1;
     return e.atom_energy_host.reserve(n) && e.force_host.reserve(n * 3) &&
-           e.atom_virial_host.reserve(n * 6) &&
-           (!e.setup.exchange || e.exchange_host.reserve(n * NODE_WIDTH));
+           e.atom_virial_host.reserve(n * 6);
 }
 
 template <typename S> void release_nodes(cuda_engine<S> &e) {
@@ -142,10 +145,10 @@ umas_status no_host_memory(int owned, umas_error *error) {
 }
 
 template <typename S> bool reserve_edge_list(cuda_engine<S> &e) {
-    size_t n = size_t(e.plan.edges) + 1;
-    return e.count.reserve(1) && e.out.reserve(n) && e.place.reserve(n) && e.unsorted.reserve(n) &&
-           e.vector.reserve(n) && e.record.reserve(n * EDGE_RECORD) && e.g_target.reserve(2 * n) &&
-           e.g_source.reserve(2 * n) && e.edge_vector.reserve(n);
+    size_t n = size_t(e.plan.edges()) + 1;
+    return e.edge_end.reserve(2) && e.out.reserve(n) && e.place.reserve(n) &&
+           e.unsorted.reserve(n) && e.vector.reserve(n) && e.record.reserve(n * EDGE_RECORD) &&
+           e.g_target.reserve(2 * n) && e.g_source.reserve(2 * n) && e.edge_vector.reserve(n);
 }
 
 /* Memory for what products read.  cuBLAS multiplies all rows that a chunk has room for: what stands
@@ -172,7 +175,7 @@ template <typename S> bool reserve_chunk(cuda_engine<S> &e) {
 
 template <typename S> bool reserve_kept(cuda_engine<S> &e) {
     const int L = e.a->layers;
-    const size_t n = size_t(e.plan.edges) + 1;
+    const size_t n = size_t(e.plan.edges()) + 1;
     bool ok = true;
     if (e.kept.empty()) e.kept = std::vector<kept_activations<S>>(size_t(L));
     for (int i = L - e.plan.kept_layers; i < L; i++)
@@ -219,8 +222,8 @@ umas_status reserve_input(cuda_engine<S> &e, const umas_atoms *atoms, umas_error
     if (!e.position_host.reserve(total * 3)) return no_host_memory(atoms->owned, error);
     if (e.position.reserve(total * 3) && e.element.reserve(total) && e.node.reserve(total) &&
         e.first.reserve(owned) && e.neighbour.reserve(pairs) && e.in_first.reserve(n) &&
-        e.out_first.reserve(n) && e.cursor.reserve(n) &&
-        e.scan.reserve(edge_list_scan_bytes(int(n))) && reserve_edge_list(e))
+        e.out_first.reserve(n) && (!e.ranks.is_open() || e.outer_first.reserve(n)) &&
+        e.cursor.reserve(n) && e.scan.reserve(edge_list_scan_bytes(int(n))) && reserve_edge_list(e))
         return UMAS_OK;
     return umas_fail(error, UMAS_ERROR_MEMORY,
                      "no GPU memory for the neighbour lists of %d atoms; use more GPUs",
@@ -232,21 +235,23 @@ template <typename S> void release_edges(cuda_engine<S> &e) {
                     &e.conv_2, &e.g_conv_2})
         b->release();
     e.kept.clear();
-    e.plan.edges = e.plan.chunk = e.plan.kept_layers = e.plan.kept_radials = 0;
+    e.plan.inner = e.plan.outer = e.plan.chunk = e.plan.kept_layers = e.plan.kept_radials = 0;
 }
 
-template <typename S> umas_status plan_memory(cuda_engine<S> &e, int64_t edges, umas_error *error) {
+template <typename S>
+umas_status plan_memory(cuda_engine<S> &e, const int edges[2], umas_error *error) {
     settle_share(e);
     const sizes<S> size(e);
-    const umas_status status = check_fit(e, edges, error);
+    const int64_t all = int64_t(edges[0]) + edges[1];
+    const umas_status status = check_fit(e, all, error);
     if (status != UMAS_OK) return status;
     e.drop_graph();
-    const int rows = node_capacity_for(e, edges);
+    const int rows = node_capacity_for(e, all);
     if (rows < e.plan.node_capacity) release_nodes(e);
     e.plan.node_capacity = rows;
-    if (edges > e.plan.edges || size.of_all(e.plan) > e.room()) {
+    if (edges[0] > e.plan.inner || edges[1] > e.plan.outer || size.of_all(e.plan) > e.room()) {
         release_edges(e);
-        e.plan.edges = edge_capacity_for(e, edges);
+        make_room(e, edges);
         choose(e);
     }
     e.plan.bytes = size.of_all(e.plan);
@@ -260,7 +265,7 @@ template <typename S> umas_status plan_memory(cuda_engine<S> &e, int64_t edges, 
     return umas_fail(error, UMAS_ERROR_MEMORY,
                      "no GPU memory for %d atoms with %d edges, %d at a time: use more GPUs or a "
                      "smaller memory fraction",
-                     refused.owned, refused.edges, refused.chunk);
+                     refused.owned, refused.edges(), refused.chunk);
 }
 
 template void settle_share<__half>(cuda_engine<__half> &);
@@ -269,5 +274,5 @@ template void release_edges<__half>(cuda_engine<__half> &);
 template void release_edges<float>(cuda_engine<float> &);
 template umas_status reserve_input<__half>(cuda_engine<__half> &, const umas_atoms *, umas_error *);
 template umas_status reserve_input<float>(cuda_engine<float> &, const umas_atoms *, umas_error *);
-template umas_status plan_memory<__half>(cuda_engine<__half> &, int64_t, umas_error *);
-template umas_status plan_memory<float>(cuda_engine<float> &, int64_t, umas_error *);
+template umas_status plan_memory<__half>(cuda_engine<__half> &, const int[2], umas_error *);
+template umas_status plan_memory<float>(cuda_engine<float> &, const int[2], umas_error *);

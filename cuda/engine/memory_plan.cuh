@@ -23,11 +23,12 @@ umas_status reserve_input(cuda_engine<S> &e, const umas_atoms *atoms, umas_error
 /* Give back what depends on the number of edges; the plan has none then. */
 template <typename S> void release_edges(cuda_engine<S> &e);
 
-/* Buffers for the planned atoms with this many edges on this rank.  What is there stays where it
+/* Buffers for the planned atoms with these numbers of inner and outer edges on this rank.  What is there stays where it
  * suffices within the share of memory; else all is planned anew with some room for more edges: the
  * list, then whole chunks, then as many layers' activations as fit, then their radial functions.
  * Status: MEMORY, with the number of atoms that would fit; the plan has no edges where memory that was
  * planned could not be had. */
-template <typename S> umas_status plan_memory(cuda_engine<S> &e, int64_t edges, umas_error *error);
+template <typename S>
+umas_status plan_memory(cuda_engine<S> &e, const int edges[2], umas_error *error);
 
 #endif

@@ -7,8 +7,8 @@ constexpr int WARPS = 8;
 /* dE/dvector of an edge: the distance's part along n; a turn (x, z) of the frame moves the
  * direction by z x - x z (core/graph/edges.c). */
 __global__ void edge_vectors(edge_list edges, edge_gradient g, double scale, float4 *edge_vector) {
-    int e = blockIdx.x * blockDim.x + threadIdx.x;
-    if (e >= *edges.count) return;
+    int e = edges.begin + blockIdx.x * blockDim.x + threadIdx.x;
+    if (e >= *edges.end) return;
     float4 t0 = g.target[2 * (size_t)e], t1 = g.target[2 * (size_t)e + 1];
     float4 s0 = g.source[2 * (size_t)e], s1 = g.source[2 * (size_t)e + 1];
     const float *frame = edges.record + (size_t)e * EDGE_RECORD;
@@ -37,26 +37,31 @@ __device__ __forceinline__ void add_share(float4 v, float4 g, double factor, dou
 }
 
 /* A warp a node. */
-__global__ void node_forces(edge_list edges, const float4 *__restrict__ edge_vector, double *force,
+__global__ void node_forces(edge_list inner, edge_list outer,
+                            const float4 *__restrict__ edge_vector, double *force,
                             double *atom_virial, double *partial, step_report *report) {
     __shared__ double block[WARPS][6];
     int warp = threadIdx.x / 32, lane = threadIdx.x & 31, n = blockIdx.x * WARPS + warp;
     double f[3] = {0, 0, 0}, into[6] = {0}, out[6] = {0};
-    if (n < edges.nodes) {
-        for (int e = edges.first[n] + lane; e < edges.first[n + 1]; e += 32) {
-            float4 g = edge_vector[e];
-            f[0] += g.x;
-            f[1] += g.y;
-            f[2] += g.z;
-            add_share(edges.vector[e], g, 1, into);
-        }
-        for (int k = edges.out_first[n] + lane; k < edges.out_first[n + 1]; k += 32) {
-            int e = edges.out[k];
+    if (n < outer.nodes) {
+        auto add_edges_into = [&](const int *first) {
+            for (int e = first[n] + lane; e < first[n + 1]; e += 32) {
+                float4 g = edge_vector[e];
+                f[0] += g.x;
+                f[1] += g.y;
+                f[2] += g.z;
+                add_share(inner.vector[e], g, 1, into);
+            }
+        };
+        if (n < inner.nodes) add_edges_into(inner.first);
+        if (outer.first) add_edges_into(outer.first);
+        for (int k = inner.out_first[n] + lane; k < inner.out_first[n + 1]; k += 32) {
+            int e = inner.out[k];
             float4 g = edge_vector[e];
             f[0] -= g.x;
             f[1] -= g.y;
             f[2] -= g.z;
-            if (atom_virial) add_share(edges.vector[e], g, 0.5, out);
+            if (atom_virial) add_share(inner.vector[e], g, 0.5, out);
         }
     }
     for (int i = 0; i < 3; i++) f[i] = sum_warp(f[i]);
@@ -66,7 +71,7 @@ __global__ void node_forces(edge_list edges, const float4 *__restrict__ edge_vec
     }
     if (lane == 0) {
         for (int i = 0; i < 6; i++) block[warp][i] = into[i];
-        if (n < edges.nodes) {
+        if (n < outer.nodes) {
             for (int i = 0; i < 3; i++) force[3 * (size_t)n + i] = f[i];
             for (int i = 0; i < 6 && atom_virial; i++)
                 atom_virial[6 * (size_t)n + i] = 0.5 * into[i] + out[i];
@@ -105,15 +110,16 @@ __global__ void total_virial(int partials, const double *__restrict__ partial,
 
 int force_partials(int nodes) { return (nodes + WARPS - 1) / WARPS; }
 
-void edges_to_forces(cudaStream_t stream, const edge_list &edges, edge_gradient gradient,
-                     double scale, float4 *edge_vector, double *force, double *atom_virial,
-                     double *partial, step_report *report) {
-    int partials = force_partials(edges.nodes);
-    if (edges.capacity > 0)
-        edge_vectors<<<(unsigned)((edges.capacity + 255) / 256), 256, 0, stream>>>(
-            edges, gradient, scale, edge_vector);
+void edges_to_forces(cudaStream_t stream, const edge_list &inner, const edge_list &outer,
+                     edge_gradient gradient, double scale, float4 *edge_vector, double *force,
+                     double *atom_virial, double *partial, step_report *report) {
+    int partials = force_partials(outer.nodes);
+    for (const edge_list *edges : {&inner, &outer})
+        if (edges->capacity > 0)
+            edge_vectors<<<(unsigned)((edges->capacity + 255) / 256), 256, 0, stream>>>(
+                *edges, gradient, scale, edge_vector);
     if (partials > 0)
-        node_forces<<<(unsigned)partials, WARPS * 32, 0, stream>>>(edges, edge_vector, force,
+        node_forces<<<(unsigned)partials, WARPS * 32, 0, stream>>>(inner, outer, edge_vector, force,
                                                                    atom_virial, partial, report);
     total_virial<<<1, 256, 0, stream>>>(partials, partial, report);
 }

@@ -24,39 +24,58 @@ __device__ __forceinline__ bool is_edge(const candidate_list &c, int i, int j, d
 
 __global__ void start(candidate_list c, edge_list_buffers to, step_report *report) {
     int n = blockIdx.x * blockDim.x + threadIdx.x;
-    if (n <= c.nodes) to.first[n] = to.cursor[n] = 0;
+    if (n <= c.nodes) {
+        to.first[n] = to.cursor[n] = 0;
+        if (to.outer_first) to.outer_first[n] = 0;
+    }
     if (n == 0) {
         *report = step_report{};
         report->overlap[0] = report->overlap[1] = 0x7fffffff;
     }
 }
 
-/* A warp an owned atom: edges into it, and how many leave every node. */
+/* A warp an owned atom: edges of both kinds into it, and how many leave every node. */
 __global__ void count_edges(candidate_list c, edge_list_buffers to) {
-    int i = blockIdx.x * WARPS + threadIdx.x / 32, lane = threadIdx.x & 31, kept = 0;
+    int i = blockIdx.x * WARPS + threadIdx.x / 32, lane = threadIdx.x & 31, kept = 0, outer = 0;
     if (i >= c.owned || c.element[i] == 0) return;
     for (long long k = c.first[i] + lane; k < c.first[i + 1]; k += 32) {
         double3 vector;
         int j = c.neighbour[k];
         if (!is_edge(c, i, j, &vector)) continue;
+        const int source = c.node[j];
         kept++;
-        atomicAdd(&to.cursor[c.node[j]], 1);
+        outer += source >= c.owned;
+        atomicAdd(&to.cursor[source], 1);
     }
     kept = __reduce_add_sync(0xffffffffu, kept);
-    if (lane == 0) to.first[i] = kept;
+    outer = __reduce_add_sync(0xffffffffu, outer);
+    if (lane == 0) {
+        to.first[i] = kept - outer;
+        if (to.outer_first) to.outer_first[i] = outer;
+    }
 }
 
-/* Behind the scans: report the number of edges ... */
+__device__ __forceinline__ bool too_many(const edge_list_buffers &to, const step_report *report) {
+    return report->edges[0] > to.inner || report->edges[1] > to.outer;
+}
+
+/* Behind the scans: report the numbers of edges ... */
 __global__ void report_count(candidate_list c, edge_list_buffers to, step_report *report) {
-    report->edges = to.first[c.nodes];
-    *to.count = report->edges > to.capacity ? 0 : report->edges;
+    report->edges[0] = to.first[c.nodes];
+    report->edges[1] = to.outer_first ? to.outer_first[c.nodes] : 0;
+    const bool empty = too_many(to, report);
+    to.end[0] = empty ? 0 : report->edges[0];
+    to.end[1] = to.inner + (empty ? 0 : report->edges[1]);
 }
 
-/* ... and with more of them than there is room for, build an empty list. */
+/* ... let outer edges begin behind the room for inner ones, and with more edges than there is room
+ * for, build an empty list. */
 __global__ void bound(candidate_list c, edge_list_buffers to, const step_report *report) {
     int n = blockIdx.x * blockDim.x + threadIdx.x;
     if (n > c.nodes) return;
-    if (report->edges > to.capacity) to.first[n] = to.out_first[n] = 0;
+    const bool empty = too_many(to, report);
+    if (empty) to.first[n] = to.out_first[n] = 0;
+    if (to.outer_first) to.outer_first[n] = to.inner + (empty ? 0 : to.outer_first[n]);
     to.cursor[n] = to.out_first[n];
 }
 
@@ -114,23 +133,36 @@ __device__ void place_record(double3 v, double cutoff, float *record) {
     record[RECORD_ENVELOPE + 1] = (float)(u4 * (-105 + 210 * u - 105 * u2) / cutoff);
 }
 
+/* Where the edges of one kind go, for one target. */
+struct target_places {
+    int next, bound;
+    __device__ __forceinline__ target_places(const int *first, int i)
+        : next(first ? first[i] : 0), bound(first ? first[i + 1] : 0) {}
+    __device__ __forceinline__ bool left() const { return next < bound; }
+    /* The place of this lane's edge, if it has one. */
+    __device__ __forceinline__ int take(bool edge) {
+        const unsigned mask = __ballot_sync(0xffffffffu, edge), lane = threadIdx.x & 31;
+        const int at = next + __popc(mask & ((1u << lane) - 1));
+        next += __popc(mask);
+        return edge && at < bound ? at : -1;
+    }
+};
+
 /* A warp an owned atom: its edges in the order of its candidates. */
 __global__ void fill_edges(candidate_list c, edge_list_buffers to, step_report *report) {
     int i = blockIdx.x * WARPS + threadIdx.x / 32, lane = threadIdx.x & 31;
     if (i >= c.owned || c.element[i] == 0) return;
-    int e = to.first[i], bound = to.first[i + 1];
-    for (long long k = c.first[i]; k < c.first[i + 1] && e < bound; k += 32) {
+    target_places inner(to.first, i), outer(to.outer_first, i);
+    for (long long k = c.first[i]; k < c.first[i + 1] && (inner.left() || outer.left()); k += 32) {
         double3 vector = {0, 0, 0};
         int j = k + lane < c.first[i + 1] ? c.neighbour[k + lane] : i;
-        bool edge = is_edge(c, i, j, &vector);
-        unsigned mask = __ballot_sync(0xffffffffu, edge);
-        int at = e + __popc(mask & ((1u << lane) - 1));
-        if (edge && at < bound) {
-            place_edge(c, to, at, i, j, vector);
-            place_record(vector, c.cutoff, to.record + (size_t)at * EDGE_RECORD);
-            if (!(sqrt(squared(vector)) > SMALLEST_DISTANCE)) atomicMin(&report->overlap[0], i);
-        }
-        e += __popc(mask);
+        const bool edge = is_edge(c, i, j, &vector), is_outer = edge && c.node[j] >= c.owned;
+        int at = inner.take(edge && !is_outer);
+        if (to.outer_first) at = max(at, outer.take(is_outer));
+        if (at < 0) continue;
+        place_edge(c, to, at, i, j, vector);
+        place_record(vector, c.cutoff, to.record + (size_t)at * EDGE_RECORD);
+        if (!(sqrt(squared(vector)) > SMALLEST_DISTANCE)) atomicMin(&report->overlap[0], i);
     }
 }
 
@@ -184,6 +216,7 @@ void edge_list_count(cudaStream_t stream, const candidate_list &from, const edge
     if (from.owned > 0)
         count_edges<<<blocks_for(from.owned, WARPS), WARPS * 32, 0, stream>>>(from, to);
     scan(stream, to, to.first, to.first, from.nodes + 1);
+    if (to.outer_first) scan(stream, to, to.outer_first, to.outer_first, from.nodes + 1);
     scan(stream, to, to.cursor, to.out_first, from.nodes + 1);
     report_count<<<1, 1, 0, stream>>>(from, to, report);
     bound<<<blocks_for(from.nodes + 1, 256), 256, 0, stream>>>(from, to, report);

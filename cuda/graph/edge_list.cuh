@@ -1,5 +1,9 @@
 /* The graph on the device: what core/graph/edges.h is on the host, rebuilt from the candidates at every
- * step without the host knowing its size. */
+ * step without the host knowing its size.
+ *
+ * Edges whose source is an owned atom (or an image of one) are inner edges, those that come from an
+ * atom of another rank are outer ones: they wait for its features.  Both kinds share the arrays, inner
+ * edges from place 0 on, outer ones behind the room for the inner ones, each sorted by target. */
 #ifndef UMAS_EDGE_LIST_CUH
 #define UMAS_EDGE_LIST_CUH
 
@@ -19,21 +23,22 @@ struct alignas(8) radial_place {
     float beyond; /* from that knot on, in steps */
 };
 
+/* Edges of one kind.  Inner edges concern owned nodes alone: nodes is owned then. */
 struct edge_list {
     int owned, nodes;
-    int capacity;         /* edges there is room for */
-    const int *count;     /* [1] edges, at most capacity */
+    int begin, capacity;  /* their places: begin .. begin + capacity - 1 */
+    const int *end;       /* [1] one past the last edge */
     const int *first;     /* [nodes + 1] edges into a node, sorted by target; ghosts have none */
     const int *out_first; /* [nodes + 1] */
     const int *out;       /* edges out of a node, ascending */
-    const radial_place *place; /* [capacity] */
-    const float4 *vector;      /* [capacity] r_source - r_target and its length, A */
-    const float *record;       /* [capacity][EDGE_RECORD] */
+    const radial_place *place; /* of edges of both kinds, like the next two */
+    const float4 *vector;      /* r_source - r_target and its length, A */
+    const float *record;       /* [][EDGE_RECORD] */
 };
 
 /* What the device tells the host after a step. */
 struct step_report {
-    int edges;        /* found, also when more than the capacity */
+    int edges[2];     /* inner and outer ones found, also when more than there is room for */
     int overlap[2];   /* rows of the lowest target (and its source) on top of each other */
     int not_finite;   /* a force, energy or virial is not finite */
     double energy;    /* eV */
@@ -44,7 +49,7 @@ struct step_report {
 struct candidate_list {
     int owned, nodes;
     const double *position;    /* [total][3] A */
-    const int *element, *node; /* [total] */
+    const int *element, *node; /* [total]; node: -1 for what is no candidate */
     const long long *first;    /* [owned + 1] */
     const int *neighbour;
     const int *element_slot; /* [UMAS_ELEMENTS] index among present elements */
@@ -54,10 +59,13 @@ struct candidate_list {
 
 /* Buffers of the construction, all written by it. */
 struct edge_list_buffers {
-    int capacity;
-    int *count, *first, *out_first, *out;
+    int inner, outer; /* room for edges of either kind */
+    int *end;         /* [2] one past the last inner and the last outer edge */
+    int *first,
+        *outer_first; /* [nodes + 1]; outer_first is NULL on one rank, where none is outer */
+    int *out_first, *out;
     radial_place *place;
-    int *out_unsorted, *cursor; /* [capacity], [nodes + 1] */
+    int *out_unsorted, *cursor; /* [inner + outer], [nodes + 1] */
     float4 *vector;
     float *record;
     void *scan_scratch;
@@ -67,7 +75,7 @@ struct edge_list_buffers {
 /* Bytes of scan_scratch for this many nodes. */
 size_t edge_list_scan_bytes(int nodes);
 /* Queue the construction.  report->edges and ->overlap are written (overlap -1: none).  With more
- * edges than the capacity the list is empty: the step must then be repeated with more. */
+ * edges of a kind than there is room for the list is empty: the step must then be repeated. */
 void edge_list_build(cudaStream_t stream, const candidate_list &from, const edge_list_buffers &to,
                      step_report *report);
 /* Only report->edges, for choosing the first capacity. */

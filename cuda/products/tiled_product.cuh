@@ -37,7 +37,7 @@ struct tiled_weights {
 
 /* Which edges: those of the span that the list has. */
 struct tile_edges {
-    const int *count;
+    const int *end; /* one past the last edge */
     edge_span span;
 };
 
@@ -216,7 +216,7 @@ struct tile_schedule {
     int parts, count, work, unit;
     __device__ __forceinline__ tile_schedule(const tile_edges &edges, int part_count)
         : parts(part_count), unit((int)blockIdx.x / CLUSTER) {
-        count = max(0, min(edges.span.size, *edges.count - edges.span.begin));
+        count = max(0, min(edges.span.size, *edges.end - edges.span.begin));
         work = (count + CLUSTER * TILE_EDGES - 1) / (CLUSTER * TILE_EDGES) * parts;
     }
     __device__ __forceinline__ bool more() const { return unit < work; }

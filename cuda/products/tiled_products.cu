@@ -62,5 +62,5 @@ bool tiled_products(cudaStream_t stream, const edge_list &edges, edge_span span,
     CUtensorMap from;
     return tile_map(x, span.size, width_x, &from) &&
            launch_tiles(width_x == HIDDEN_WIDTH ? kernel<1> : kernel<TILE_COLUMNS / 16>, stream,
-                        span, w.parts, from, w, tile_edges{edges.count, span}, y, width_y);
+                        span, w.parts, from, w, tile_edges{edges.end, span}, y, width_y);
 }

@@ -26,6 +26,9 @@ class stage_clock {
     /* What is queued from here on belongs to this stage.  `name` outlives the clock. */
     void begin(const char *name, stage_cost cost);
     void end() { begin(nullptr, {}); }
+    /* What is queued between these two on another stream runs beside the stages of this one. */
+    void begin_beside(cudaStream_t stream, const char *name, stage_cost cost);
+    void end_beside(cudaStream_t stream);
     /* When the stream has been waited for: the sums over stages of the same name, in the order
      * they first began.  *count: how many, which may be more than `capacity`; those are left out. */
     cudaError_t read(umas_stage_time *stages, int capacity, int *count) const;
@@ -37,8 +40,16 @@ class stage_clock {
         cudaEvent_t event;
     };
     cudaStream_t stream_;
+    struct span {
+        const char *name;
+        stage_cost cost;
+        cudaEvent_t begin, end;
+    };
     std::vector<mark> marks_;
+    std::vector<span> beside_;
     cudaError_t status_ = cudaSuccess; /* the first failure */
+
+    cudaEvent_t record(cudaStream_t stream);
 };
 
 #endif

@@ -9,7 +9,10 @@
 
 template <typename S> struct stage_costs {
     int rows;
-    double owned, nodes, edges; /* edges: those in the list, not its capacity */
+    double owned, nodes;
+    double edges_of[2]; /* inner and outer ones in the list */
+    int room;           /* for inner edges: outer ones begin behind it */
+    double edges = edges_of[0] + edges_of[1];
 
     /* ---- edges ---- */
 
@@ -91,7 +94,6 @@ template <typename S> struct stage_costs {
     stage_cost head() const { return owned_rows(2, 4); }
     stage_cost balance(int channels) const { return {owned * 2 * channels * sizeof(float), 0}; }
     stage_cost sum_energies() const { return {owned * (sizeof(float) + sizeof(double)), 0}; }
-    stage_cost exchange() const { return {nodes * 2 * FEATURES, 0}; }
     stage_cost results() const { return {nodes * FORCE + owned * sizeof(double), 0}; }
 
   private:
@@ -104,7 +106,7 @@ template <typename S> struct stage_costs {
     /* all that the gate left but the row of degree 0 */
     int gate_gradient_reads() const { return gated_width(rows) - CHANNELS; }
     double edges_in(edge_span s) const {
-        double left = edges - s.begin;
+        double left = s.begin < room ? edges_of[0] - s.begin : room + edges_of[1] - s.begin;
         return left < 0 ? 0 : left < s.size ? left : s.size;
     }
     /* Over a chunk: `stored` numbers of type S and `bytes` an edge; arrays of features, all nodes'

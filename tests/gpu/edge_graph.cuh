@@ -155,21 +155,31 @@ static inline ints first_of_nodes(const umas_edges &edges, const umas_atoms &ato
 struct device_edges {
     const umas_atoms &atoms;
     int capacity;
-    device_array<int> count, first, out_first, out;
+    device_array<int> end, first, out_first, out;
     device_array<radial_place> place;
     device_array<float> vector, record;
 
     device_edges(const scattered_atoms &a, const umas_edges &edges, const floats &records)
-        : atoms(a.atoms), capacity((int)edges.count + SPARE_EDGES), count({(int)edges.count}),
+        : atoms(a.atoms), capacity((int)edges.count + SPARE_EDGES), end({(int)edges.count}),
           first(first_of_nodes(edges, a.atoms)),
           out_first(narrow(edges.out_first, (size_t)a.atoms.nodes + 1)),
           out(narrow(edges.out, (size_t)edges.count)), place(places_of(edges, a)),
           vector(edge_vectors(edges)), record(records) {}
+    /* All edges in one list, whatever they come from. */
     edge_list list() const {
-        return {atoms.owned, atoms.nodes, capacity,
-                count,       first,       out_first,
-                out,         place,       reinterpret_cast<const float4 *>((float *)vector),
+        return {atoms.owned, atoms.nodes,
+                0,           capacity,
+                end,         first,
+                out_first,   out,
+                place,       reinterpret_cast<const float4 *>((float *)vector),
                 record};
+    }
+    /* A second kind that has no edges. */
+    edge_list none() const {
+        edge_list empty = list();
+        empty.capacity = 0;
+        empty.first = nullptr;
+        return empty;
     }
 };
 

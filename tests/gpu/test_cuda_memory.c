@@ -169,9 +169,14 @@ static int run_course(course *c, long k) {
     return c->failures > failures;
 }
 
-static int rows_stay(void *context, void *rows, int width, umas_scalar scalar, umas_memory where) {
-    (void)context, (void)rows, (void)width, (void)scalar, (void)where;
+static int nothing_travels(void *context, const umas_swap *rows) {
+    (void)context, (void)rows;
     return 0;
+}
+
+static int no_gathering(void *context, const void *mine, void *all, size_t bytes) {
+    (void)context, (void)mine, (void)all, (void)bytes;
+    return 1;
 }
 
 static int sum_stays(void *context, double *values, int count) {
@@ -180,10 +185,11 @@ static int sum_stays(void *context, double *values, int count) {
 }
 
 static void test_every_allocation(umas_precision precision, int ranks) {
-    const umas_exchange exchange = {NULL, rows_stay, rows_stay, sum_stays};
+    const umas_exchange exchange = {NULL, 0, 1, nothing_travels, sum_stays, no_gathering};
     umas_architecture a = architecture(2, 2);
     umas_model *model = open_random_model(&a, 23);
     umas_engine_options options = cuda_options(precision);
+    options.transport = UMAS_TRANSPORT_HOST;
     if (ranks > 1) options.exchange = &exchange;
     course c = course_create(model, options);
     long k = 1;

@@ -102,8 +102,8 @@ static void test_chunks(umas_precision precision) {
 
 /* ---- graphs ------------------------------------------------------------------------------- */
 
-static int rows_stay(void *context, void *rows, int width, umas_scalar scalar, umas_memory where) {
-    (void)context, (void)rows, (void)width, (void)scalar, (void)where;
+static int nothing_travels(void *context, const umas_swap *rows) {
+    (void)context, (void)rows;
     return 0;
 }
 
@@ -112,15 +112,21 @@ static int sum_stays(void *context, double *values, int count) {
     return 0;
 }
 
-/* One rank that thinks it has others cannot make a graph of its step. */
+static int no_gathering(void *context, const void *mine, void *all, size_t bytes) {
+    (void)context, (void)mine, (void)all, (void)bytes;
+    return 1;
+}
+
+/* A rank whose rows go through host memory to others, of which there are none: its step is no graph. */
 static void test_graph(umas_precision precision, int balanced) {
-    const umas_exchange exchange = {NULL, rows_stay, rows_stay, sum_stays};
+    const umas_exchange exchange = {NULL, 0, 1, nothing_travels, sum_stays, no_gathering};
     umas_architecture a = architecture(2, 2);
     a.charge_channel[1] = balanced;
     umas_model *model = open_random_model(&a, 12);
     umas_engine_options options = cuda_options(precision);
     umas_engine *graph = cuda_engine(model, options);
     options.exchange = &exchange;
+    options.transport = UMAS_TRANSPORT_HOST;
     umas_engine *plain = cuda_engine(model, options);
     structure s = scatter(24, 7.5, 0.1), moved = structure_copy(&s);
     umas_atoms atoms = neighbours_create(&s, 6, 2);
@@ -159,8 +165,11 @@ static void test_no_atoms(umas_precision precision) {
     static const int element[2] = {8, 14}, node[2] = {0, 1};
     static const double position[6] = {0, 0, 0, 1, 2, 3};
     static const int64_t first[1] = {0}, counts[UMAS_ELEMENTS] = {[8] = 4, [14] = 2};
-    const umas_exchange exchange = {NULL, rows_stay, rows_stay, sum_stays};
+    const umas_exchange exchange = {NULL, 0, 1, nothing_travels, sum_stays, no_gathering};
+    static const int peer[1] = {1}, none[2] = {0, 0}, both[2] = {0, 2};
+    const umas_row_plan rows = {1, peer, none, none, both};
     const umas_atoms atoms = {.total = 2,
+                              .rows = &rows,
                               .nodes = 2,
                               .element = element,
                               .position = position,
@@ -172,6 +181,7 @@ static void test_no_atoms(umas_precision precision) {
     umas_model *model = open_random_model(&a, 17);
     umas_engine_options options = cuda_options(precision);
     options.exchange = &exchange;
+    options.transport = UMAS_TRANSPORT_HOST;
     umas_engine *engine = cuda_engine(model, options);
     double force[6];
     umas_result r = {.force = force};

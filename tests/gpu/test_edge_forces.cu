@@ -30,8 +30,8 @@ static void test_forces(const edge_case &c) {
     const doubles no_force = poison<double>(3 * c.nodes), no_virial = poison<double>(6 * c.nodes);
     const std::vector<step_report> no_report(1);
     auto stage = [&](double *f, double *v, step_report *report) {
-        edges_to_forces(0, c.device.list(), {slots(target_), slots(source_)}, scale,
-                        slots((float *)vector), f, v, partial, report);
+        edges_to_forces(0, c.device.list(), c.device.none(), {slots(target_), slots(source_)},
+                        scale, slots((float *)vector), f, v, partial, report);
     };
     check_forces("edges_to_forces, force",
                  output_of(no_force,
@@ -67,8 +67,8 @@ static void test_not_finite(const edge_case &c, float bad) {
     device_array<double> partial(poison<double>((size_t)force_partials((int)c.nodes) * 6));
     device_array<double> force(poison<double>(3 * c.nodes));
     device_array<step_report> report(std::vector<step_report>(1));
-    edges_to_forces(0, c.device.list(), {slots(target_), slots(source_)}, 1, slots((float *)vector),
-                    force, NULL, partial, report);
+    edges_to_forces(0, c.device.list(), c.device.none(), {slots(target_), slots(source_)}, 1,
+                    slots((float *)vector), force, NULL, partial, report);
     MUST(cudaDeviceSynchronize());
     CHECK(report.read()[0].not_finite != 0);
 }

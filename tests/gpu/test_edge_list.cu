@@ -10,12 +10,43 @@ extern "C" {
 /* What integer outputs hold before: no count, row or edge. */
 static ints int_poison(size_t n) { return ints(n, -77); }
 
+/* Places for edges of either kind; on one rank there are no outer ones. */
+struct edge_room {
+    int inner, outer;
+    bool one_rank;
+    size_t all() const { return (size_t)inner + (size_t)outer; }
+};
+
+/* Where the host's edges, sorted by target alone, belong: inner ones first, outer ones behind the room
+ * for these. */
+struct edge_places {
+    int edges[2] = {0, 0};
+    ints of_edge;
+    ints first[2]; /* [nodes + 1] by kind */
+
+    edge_places(const umas_edges &host, const umas_atoms &atoms, int inner_room) {
+        int next[2] = {0, inner_room};
+        for (int n = 0; n <= atoms.nodes; n++) {
+            for (int kind = 0; kind < 2; kind++) first[kind].push_back(next[kind]);
+            if (n >= atoms.owned) continue;
+            for (int64_t e = host.first[n]; e < host.first[n + 1]; e++)
+                of_edge.push_back(next[host.source_node[e] >= atoms.owned]++);
+        }
+        edges[0] = next[0], edges[1] = next[1] - inner_room;
+    }
+    ints of(const ints &host_edges) const {
+        ints places;
+        for (int e : host_edges) places.push_back(of_edge[(size_t)e]);
+        return places;
+    }
+};
+
 /* Everything that edge_list_build reads and writes. */
 struct list_on_device {
     device_array<double> position;
     device_array<int> element, node, neighbour, slot;
     device_array<long long> candidate_first;
-    device_array<int> count, first, out_first, out, unsorted, cursor;
+    device_array<int> end, first, outer_first, out_first, out, unsorted, cursor;
     device_array<radial_place> place;
     device_array<float> vector, record;
     device_array<char> scan;
@@ -23,58 +54,69 @@ struct list_on_device {
     candidate_list candidates;
     edge_list_buffers buffers;
 
-    list_on_device(const scattered_atoms &a, int capacity)
-        : list_on_device(a, (size_t)a.atoms.nodes + 1, (size_t)capacity) {}
+    list_on_device(const scattered_atoms &a, edge_room room)
+        : list_on_device(a, room, (size_t)a.atoms.nodes + 1, room.all()) {}
 
   private:
-    list_on_device(const scattered_atoms &a, size_t rows, size_t n)
+    list_on_device(const scattered_atoms &a, edge_room room, size_t rows, size_t n)
         : position(a.position), element(a.element), node(a.node), neighbour(a.neighbour),
           slot(element_slots()),
           candidate_first(std::vector<long long>(a.first.begin(), a.first.end())),
-          count(int_poison(1)), first(int_poison(rows)), out_first(int_poison(rows)),
-          out(int_poison(n)), unsorted(int_poison(n)), cursor(int_poison(rows)),
-          place(std::vector<radial_place>(n, {-77, -77})), vector(poison<float>(4 * n)),
-          record(poison<float>(EDGE_RECORD * n)),
+          end(int_poison(2)), first(int_poison(rows)), outer_first(int_poison(rows)),
+          out_first(int_poison(rows)), out(int_poison(n)), unsorted(int_poison(n)),
+          cursor(int_poison(rows)), place(std::vector<radial_place>(n, {-77, -77})),
+          vector(poison<float>(4 * n)), record(poison<float>(EDGE_RECORD * n)),
           scan(std::vector<char>(edge_list_scan_bytes(a.atoms.nodes))),
           report(std::vector<step_report>(1)) {
         candidates = {a.atoms.owned,   a.atoms.nodes, position, element, node,
                       candidate_first, neighbour,     slot,     PRESENT, CUTOFF};
-        buffers = {(int)n,    count,  first,
-                   out_first, out,    place,
-                   unsorted,  cursor, reinterpret_cast<float4 *>((float *)vector),
-                   record,    scan,   edge_list_scan_bytes(a.atoms.nodes)};
+        buffers = {room.inner,
+                   room.outer,
+                   end,
+                   first,
+                   room.one_rank ? nullptr : (int *)outer_first,
+                   out_first,
+                   out,
+                   place,
+                   unsorted,
+                   cursor,
+                   reinterpret_cast<float4 *>((float *)vector),
+                   record,
+                   scan,
+                   edge_list_scan_bytes(a.atoms.nodes)};
     }
 };
 
 /* The list read back, and the report. */
 struct built_list {
-    ints count, first, out_first, out;
+    ints end, first, outer_first, out_first, out;
     std::vector<radial_place> place;
     floats vector, record;
     step_report report;
 
     bool operator==(const built_list &o) const {
-        return count == o.count && first == o.first && out_first == o.out_first && out == o.out &&
+        return end == o.end && first == o.first && outer_first == o.outer_first &&
+               out_first == o.out_first && out == o.out &&
                memcmp(place.data(), o.place.data(), place.size() * sizeof place[0]) == 0 &&
                memcmp(vector.data(), o.vector.data(), vector.size() * sizeof(float)) == 0 &&
                memcmp(record.data(), o.record.data(), record.size() * sizeof(float)) == 0 &&
-               report.edges == o.report.edges && report.overlap[0] == o.report.overlap[0] &&
-               report.overlap[1] == o.report.overlap[1];
+               report.edges[0] == o.report.edges[0] && report.edges[1] == o.report.edges[1] &&
+               report.overlap[0] == o.report.overlap[0] && report.overlap[1] == o.report.overlap[1];
     }
 };
 
-static built_list build_once(const scattered_atoms &a, int capacity) {
-    list_on_device d(a, capacity);
+static built_list build_once(const scattered_atoms &a, edge_room room) {
+    list_on_device d(a, room);
     edge_list_build(0, d.candidates, d.buffers, d.report);
     MUST(cudaGetLastError());
     MUST(cudaDeviceSynchronize());
-    return {d.count.read(), d.first.read(),  d.out_first.read(), d.out.read(),
-            d.place.read(), d.vector.read(), d.record.read(),    d.report.read()[0]};
+    return {d.end.read(),   d.first.read(),  d.outer_first.read(), d.out_first.read(), d.out.read(),
+            d.place.read(), d.vector.read(), d.record.read(),      d.report.read()[0]};
 }
 
 /* Twice, with the same bits. */
-static built_list build(const scattered_atoms &a, int capacity) {
-    built_list list = build_once(a, capacity), again = build_once(a, capacity);
+static built_list build(const scattered_atoms &a, edge_room room) {
+    built_list list = build_once(a, room), again = build_once(a, room);
     CHECK(list == again);
     return list;
 }
@@ -83,16 +125,23 @@ static bool starts_with(const ints &got, const ints &want) {
     return got.size() >= want.size() && std::equal(want.begin(), want.end(), got.begin());
 }
 
-/* The numbers of the edges that are there; behind them nothing is written. */
-static doubles written(const floats &array, size_t edges, size_t width) {
-    for (size_t i = edges * width; i < array.size(); i++) CHECK(std::isnan(array[i]));
-    return doubles(array.begin(), array.begin() + (ptrdiff_t)(edges * width));
+/* The numbers of the edges, in the host's order; at other places nothing is written. */
+static doubles written(const floats &array, const ints &places, size_t width) {
+    doubles numbers;
+    floats rest = array;
+    for (int place : places)
+        for (size_t i = 0; i < width; i++) {
+            numbers.push_back(array[(size_t)place * width + i]);
+            rest[(size_t)place * width + i] = NAN;
+        }
+    CHECK(std::all_of(rest.begin(), rest.end(), [](float v) { return std::isnan(v); }));
+    return numbers;
 }
 
-static void check_geometry(const built_list &got, const umas_edges &want) {
+static void check_geometry(const built_list &got, const umas_edges &want, const ints &places) {
     const size_t n = (size_t)want.count;
     floats vector = edge_vectors(want);
-    check_close("edge vectors", written(got.vector, n, 4).data(), widen(vector).data(),
+    check_close("edge vectors", written(got.vector, places, 4).data(), widen(vector).data(),
                 (long)(4 * n), TOLERANCE_STAGE * CUTOFF, 0);
 
     umas_architecture a = {};
@@ -106,20 +155,24 @@ static void check_geometry(const built_list &got, const umas_edges &want) {
     chunk.basis = basis.data(), chunk.basis_slope = basis_slope.data();
     edge_geometry_forward(&a, want.vector, &chunk);
     floats record = edge_records(want, wigner, envelope, envelope_slope);
-    check_close("edge records", written(got.record, n, EDGE_RECORD).data(), widen(record).data(),
-                (long)(n * EDGE_RECORD), TOLERANCE_STAGE, 0);
+    check_close("edge records", written(got.record, places, EDGE_RECORD).data(),
+                widen(record).data(), (long)(n * EDGE_RECORD), TOLERANCE_STAGE, 0);
 }
 
 static void check_places(const std::vector<radial_place> &got,
-                         const std::vector<radial_place> &want, size_t edges) {
+                         const std::vector<radial_place> &want, const ints &places) {
     doubles steps, wanted;
-    for (size_t e = 0; e < edges; e++) {
-        CHECK(got[e].knot >= 0 && got[e].beyond >= 0 && got[e].beyond <= 1);
-        steps.push_back((double)got[e].knot + got[e].beyond);
+    std::vector<radial_place> rest = got;
+    for (size_t e = 0; e < places.size(); e++) {
+        const radial_place &here = got[(size_t)places[e]];
+        CHECK(here.knot >= 0 && here.beyond >= 0 && here.beyond <= 1);
+        steps.push_back((double)here.knot + here.beyond);
         wanted.push_back((double)want[e].knot + want[e].beyond);
+        rest[(size_t)places[e]].knot = -77;
     }
-    for (size_t e = edges; e < got.size(); e++) CHECK(got[e].knot == -77);
-    check_close("places in radial tables", steps.data(), wanted.data(), (long)edges, 1e-6, 0);
+    for (const radial_place &place : rest) CHECK(place.knot == -77);
+    check_close("places in radial tables", steps.data(), wanted.data(), (long)places.size(), 1e-6,
+                0);
 }
 
 static void test_build(const atom_counts &counts, int spare) {
@@ -127,40 +180,51 @@ static void test_build(const atom_counts &counts, int spare) {
     host_edges host(a);
     const umas_edges &want = host.edges;
     const size_t n = (size_t)want.count;
-    built_list got = build(a, (int)n + spare);
-    CHECK(got.report.edges == (int)n);
+    edge_room room = {edge_places(want, a.atoms, 0).edges[0] + spare, 0, counts.others == 0};
+    const edge_places places(want, a.atoms, room.inner);
+    if (!room.one_rank) room.outer = places.edges[1] + spare;
+    CHECK(counts.others < 10 || places.edges[1] > 0);
+    built_list got = build(a, room);
+    for (int kind = 0; kind < 2; kind++) CHECK(got.report.edges[kind] == places.edges[kind]);
     CHECK(got.report.overlap[0] == -1 && got.report.overlap[1] == -1);
-    CHECK(got.count[0] == (int)n);
-    CHECK(got.first == first_of_nodes(want, a.atoms));
+    CHECK(got.end[0] == places.edges[0] && got.end[1] == room.inner + places.edges[1]);
+    CHECK(got.first == places.first[0]);
+    CHECK(room.one_rank || got.outer_first == places.first[1]);
     CHECK(got.out_first == narrow(want.out_first, (size_t)a.atoms.nodes + 1));
-    CHECK(starts_with(got.out, narrow(want.out, n)));
-    check_places(got.place, places_of(want, a), n);
-    check_geometry(got, want);
+    CHECK(starts_with(got.out, places.of(narrow(want.out, n))));
+    check_places(got.place, places_of(want, a), places.of_edge);
+    check_geometry(got, want, places.of_edge);
 }
 
-/* Without room for them all there are no edges, but their number is known. */
-static void test_overflow(const atom_counts &counts, int missing) {
+/* Without room for all of a kind there are no edges, but their numbers are known. */
+static void test_overflow(const atom_counts &counts, int inner_missing, int outer_missing) {
     scattered_atoms a(counts);
     host_edges host(a);
+    const edge_places places(host.edges, a.atoms, 0);
     const size_t rows = (size_t)a.atoms.nodes + 1;
-    CHECK(host.edges.count >= missing);
-    built_list got = build(a, (int)host.edges.count - missing);
-    CHECK(got.report.edges == (int)host.edges.count);
+    const edge_room room = {places.edges[0] - inner_missing, places.edges[1] - outer_missing,
+                            false};
+    CHECK(room.inner >= 0 && room.outer >= 0);
+    built_list got = build(a, room);
+    for (int kind = 0; kind < 2; kind++) CHECK(got.report.edges[kind] == places.edges[kind]);
     CHECK(got.report.overlap[0] == -1 && got.report.overlap[1] == -1);
-    CHECK(got.count[0] == 0);
+    CHECK(got.end[0] == 0 && got.end[1] == room.inner);
     CHECK(got.first == ints(rows, 0));
+    CHECK(got.outer_first == ints(rows, room.inner));
     CHECK(got.out_first == ints(rows, 0));
-    (void)written(got.vector, 0, 4);
-    (void)written(got.record, 0, EDGE_RECORD);
+    (void)written(got.vector, {}, 4);
+    (void)written(got.record, {}, EDGE_RECORD);
 }
 
 static void test_count(const atom_counts &counts) {
     scattered_atoms a(counts);
     host_edges host(a);
-    list_on_device d(a, 0);
+    const edge_places places(host.edges, a.atoms, 0);
+    list_on_device d(a, {0, 0, counts.others == 0});
     edge_list_count(0, d.candidates, d.buffers, d.report);
     MUST(cudaDeviceSynchronize());
-    CHECK(d.report.read()[0].edges == (int)host.edges.count);
+    const step_report report = d.report.read()[0];
+    for (int kind = 0; kind < 2; kind++) CHECK(report.edges[kind] == places.edges[kind]);
 }
 
 /* Two atoms exactly a cutoff apart are no neighbours, and closer by one part in 10^12 they are. */
@@ -169,7 +233,7 @@ static void test_cutoff(void) {
         scattered_atoms a({2, 0, 0, 3});
         for (int i = 0; i < 6; i++) a.position[(size_t)i] = 0;
         a.at(1)[1] = distance;
-        CHECK(build(a, 8).report.edges == (distance < CUTOFF ? 2 : 0));
+        CHECK(build(a, {8, 0, true}).report.edges[0] == (distance < CUTOFF ? 2 : 0));
     }
 }
 
@@ -185,7 +249,7 @@ static void test_overlap(void) {
         umas_error error = {};
         CHECK(umas_edges_build(&edges, &a.atoms, CUTOFF, &error) == UMAS_ERROR_GEOMETRY);
         umas_edges_free(&edges);
-        step_report report = build(a, 10000).report;
+        step_report report = build(a, {10000, 10000, false}).report;
         CHECK(report.overlap[0] == error.row[0] && report.overlap[1] == error.row[1]);
     }
 }
@@ -201,7 +265,11 @@ int main(void) {
         test_build(counts, SPARE_EDGES);
         test_count(counts);
     }
-    for (int missing : {1, 17, 100}) test_overflow({40, 12, 10, 3}, missing);
+    for (int missing : {1, 17, 100}) {
+        test_overflow({40, 40, 10, 3}, missing, 0);
+        test_overflow({40, 40, 10, 3}, 0, missing);
+        test_overflow({40, 40, 10, 3}, missing, missing);
+    }
     test_cutoff();
     test_overlap();
     return check_report();

@@ -90,7 +90,7 @@ struct edge_case {
 
     edge_case(int n, int chunk_count)
         : edges((size_t)n), room(edges + SPARE), chunks(chunk_count), count({n}) {
-        list.count = count;
+        list.end = count;
         list.capacity = (int)room;
     }
     /* stage(span): whether the kernel could be queued */

@@ -2,12 +2,10 @@
 
 import re
 
-from lammps_run import Skipped, close, from_command_line, true
+from lammps_run import close, from_command_line, true
 
 
 def run(lammps, ranks=1, **variables):
-    if not lammps.options.examples:
-        raise Skipped("no --examples")
     path = lammps.options.examples / "bench-2000" / "in.bench-2000"
     variables = {"style": "umas", "warmup": 1, "steps": 2} | variables
     variables |= {"plugin": lammps.options.plugin, "model": lammps.random_model}

@@ -113,6 +113,12 @@ run 1
     close("energy", values, expected, AGREES["single"] * np.abs(expected).max())
 
 
+def one_error(what, run, expected):
+    lines = run.errors()
+    true(f"{what}: exit status {run.status}, {len(lines)} errors: {lines}",
+         run.status != 0 and len(lines) == 1 and expected in lines[0])
+
+
 def errors_are_one_line(lammps):
     need_gpu(lammps)
     files = {"data": data_file(*crystal())}
@@ -123,11 +129,10 @@ def errors_are_one_line(lammps):
         for ranks in (1, 2):
             deck = start() + gpu(lammps, "mixed", keywords) + "run 0\n"
             run = lammps.run(deck, ranks, files=files, fails=True)
-            true(f"'{keywords}' on {ranks} ranks: {run.errors()}",
-                 run.status != 0 and any(expected in line for line in run.errors()))
+            one_error(f"'{keywords}' on {ranks} ranks", run, expected)
     small = lammps.style("Si O", "task omat", "umas/gpu")
     run = lammps.run(start() + small + "run 0\n", files=files, fails=True)
-    true(f"8 channels: {run.errors()}", any("128 channels" in line for line in run.errors()))
+    one_error("8 channels", run, "128 channels")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """Between and around runs: restarts, relaxation, boundaries, adding atoms, plugins."""
 
+import struct
+
 import numpy as np
 
 from lammps_run import DUMP, PRESSURE, THERMO
@@ -42,6 +44,59 @@ def restart_files_keep_the_settings(lammps):
     )
     run = lammps.run(deck)
     true("task omat after a restart", "task omat, charge 0, spin 0, precision double" in run.output)
+
+
+def with_record(file, change):
+    """The bytes of a restart file after `change` of the style's record; its length precedes it."""
+    content = file.read_bytes()
+    begin, end = content.index(b"task omat\n"), content.index(b"precision double\n") + 17
+    form, length = struct.unpack("ii", content[begin - 8 : begin])
+    true(f"a record of form {form} and {length} characters", length == end - begin)
+    record = change(content[begin:end].decode()).encode()
+    return content[: begin - 4] + struct.pack("i", len(record)) + record + content[end:]
+
+
+def restart_files_of_other_styles_and_versions(lammps):
+    files = {"data": data_file(*crystal())}
+    first = start() + lammps.style("Si O", "task omat charge 1 spin 2") + THERMO
+    whole = lammps.run(first + "run 0\nwrite_restart at0\n", files=files)
+    file = whole.folder / "at0"
+    again = f"pair_coeff * * {lammps.model} Si O\n{THERMO}run 0\n"
+    as_gpu = "precision mixed\ndevice 1\nmemory 0.5\n"
+    changes = {
+        "gpu": lambda record: record.replace("precision double\n", as_gpu),
+        "older": lambda record: record.replace("spin 2\n", ""),
+        "newer": lambda record: record + "colour red\n",
+        "wrong": lambda record: record.replace("charge 1", "charge 1000"),
+    }
+    for name, change in changes.items():
+        (lammps.folder / name).write_bytes(with_record(file, change))
+    content = bytearray(file.read_bytes())
+    content[content.index(b"task omat\n") - 8] += 1
+    (lammps.folder / "form").write_bytes(content)
+
+    for ranks in (1, 2):
+        deck = f"read_restart {lammps.folder}/{{}}\n{again}"
+        run = lammps.run(deck.format("gpu"), ranks)
+        same_energy("after umas/gpu", energies(run)[0], energies(whole)[0])
+        told = "precision mixed is for pair_style umas/gpu: precision is double"
+        true(f"a line on precision on {ranks} ranks", run.output.count(told) == 1)
+        run = lammps.run(deck.format("older"), ranks)
+        true("the default of a keyword that is missing", "charge 1, spin 0," in run.output)
+        for name, expected in {
+            "form": "by a version of umas whose settings this one cannot read",
+            "newer": "by another version of umas: unknown keyword colour",
+            "wrong": "charge 1000 is not an integer",
+        }.items():
+            run = lammps.run(deck.format(name), ranks, fails=True)
+            lines = run.errors()
+            true(f"{name} on {ranks} ranks: {lines}", len(lines) == 1 and expected in lines[0])
+
+    # the other way, whether or not there is a GPU to run it then
+    run = lammps.run(f"suffix gpu\nread_restart {file}\n" + again, fails=True)
+    told = "precision double is for pair_style umas: precision is mixed"
+    without = "umas/gpu: this umasplugin.so was built without CUDA"
+    true(f"umas/gpu after umas: {run.errors()}", (told in run.output) != (without in run.output))
 
 
 def minimize_goes_downhill(lammps):
@@ -211,6 +266,7 @@ if __name__ == "__main__":
         __doc__,
         [
             restart_files_keep_the_settings,
+            restart_files_of_other_styles_and_versions,
             minimize_goes_downhill,
             box_relax_lowers_the_enthalpy,
             boundaries_do_not_matter_to_a_cluster,

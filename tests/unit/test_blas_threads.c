@@ -44,11 +44,12 @@ static void wait_for(overlap *o, const int *event) {
     (void)pthread_mutex_unlock(&o->lock);
 }
 
-/* Called in the middle of an evaluation. */
+/* Called in the middle of an evaluation, for one or two channels; votes have more values. */
 static int sum(void *context, double *values, int count) {
     const evaluator *e = context;
     overlap *o = e->o;
-    (void)values, (void)count;
+    (void)values;
+    if (count > 2) return 0;
     announce(o, &o->begun[e->index]);
     wait_for(o, e->index == 0 ? &o->begun[1] : &o->ended[0]);
     (void)pthread_mutex_lock(&o->lock);
@@ -57,15 +58,10 @@ static int sum(void *context, double *values, int count) {
     return 0;
 }
 
-static int keep(void *context, void *rows, int width, umas_scalar scalar, umas_memory where) {
-    (void)context, (void)rows, (void)width, (void)scalar, (void)where;
-    return 0;
-}
-
 static void *evaluate(void *argument) {
     evaluator *e = argument;
     overlap *o = e->o;
-    const umas_exchange exchange = {.context = e, .forward = keep, .reverse = keep, .sum = sum};
+    const umas_exchange exchange = {.context = e, .ranks = 1, .sum = sum};
     umas_engine_options options = umas_engine_default_options();
     umas_engine *engine = NULL;
     umas_error error;

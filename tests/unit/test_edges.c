@@ -180,7 +180,14 @@ static void test_forces(void) {
     const double position[9] = {0, 0, 0, 0, 2, 0, 4, 0, 0};
     const int64_t first[2] = {0, 2};
     const int neighbour[2] = {1, 2};
-    const umas_atoms atoms = {1, 3, 3, element, position, NULL, first, neighbour, 1};
+    const umas_atoms atoms = {.owned = 1,
+                              .total = 3,
+                              .nodes = 3,
+                              .element = element,
+                              .position = position,
+                              .first = first,
+                              .neighbour = neighbour,
+                              .list_changed = 1};
     const umas_edge_gradient gradient[2] = {{5, 0, 0}, {0, 3, -7}};
     umas_edges edges = {0};
     umas_error error;

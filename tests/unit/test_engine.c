@@ -25,6 +25,23 @@ static void check_refused(const umas_model *model, umas_engine_options options, 
     CHECK(umas_engine_create(model, &options, &engine, NULL) == status);
 }
 
+/* With and without GPUs: as many identities as there are devices, all different. */
+static void test_device_identities(void) {
+    const int devices = umas_device_count();
+    for (int a = 0; a < devices; a++) {
+        char first[UMAS_DEVICE_ID] = "", second[UMAS_DEVICE_ID] = "";
+        CHECK(umas_device_id(a, first) == 1 && strlen(first) > 8);
+        for (int b = 0; b <= a; b++) {
+            CHECK(umas_device_id(b, second) == 1);
+            CHECK((strcmp(first, second) == 0) == (a == b));
+        }
+    }
+    char none[UMAS_DEVICE_ID] = "left over";
+    CHECK(umas_device_id(devices, none) == 0 && none[0] == '\0');
+    strcpy(none, "left over");
+    CHECK(umas_device_id(-1, none) == 0 && none[0] == '\0');
+}
+
 static void test_options(const umas_model *model) {
     umas_engine_options o = umas_engine_default_options();
     CHECK(o.backend == UMAS_CPU && o.precision == UMAS_DOUBLE && o.charge == 0 && o.spin == 0);
@@ -273,36 +290,49 @@ typedef struct exchange_log {
     int fail_at, calls; /* the call that fails, the calls so far */
 } exchange_log;
 
-static int exchange_rows(void *context, void *rows, int width, umas_scalar scalar,
-                         umas_memory where) {
+static int exchange_rows(void *context, const umas_swap *rows) {
     exchange_log *log = context;
-    CHECK(rows != NULL && width == 9 * 5 && scalar == UMAS_FLOAT32 && where == UMAS_HOST);
+    CHECK(rows->peers == 0 && rows->row_bytes == 9 * 5 * sizeof(float));
     return log->calls++ == log->fail_at;
 }
 
 static int exchange_sum(void *context, double *values, int count) {
     exchange_log *log = context;
-    CHECK(values != NULL && (count == 1 || count == 2));
+    CHECK(values != NULL && count >= 1 && count <= 3);
     return log->calls++ == log->fail_at;
+}
+
+static int exchange_nothing(void *context, const void *mine, void *all, size_t bytes) {
+    (void)context, (void)mine, (void)all, (void)bytes;
+    return 1;
 }
 
 /* One rank with callbacks, each of which fails once. */
 static void test_failing_exchange(const umas_model *model, const structure *s) {
     exchange_log log = {.fail_at = -1};
-    const umas_exchange exchange = {&log, exchange_rows, exchange_rows, exchange_sum};
+    const umas_exchange exchange = {&log, 0, 1, exchange_rows, exchange_sum, exchange_nothing};
+    static const int none[1] = {0};
+    const umas_row_plan alone_in_the_world = {.send_first = none,
+                                              .send_row = none,
+                                              .receive_first = none};
     umas_engine_options options = omat_options();
     umas_engine *engine, *alone = create_engine(model, "omat", 0, 0, UMAS_SINGLE);
     umas_error error;
     options.exchange = &exchange;
     options.precision = UMAS_SINGLE;
     CHECK(umas_engine_create(model, &options, &engine, &error) == UMAS_OK);
-    CHECK(evaluate_structure(engine, s, NULL, NULL) == evaluate_structure(alone, s, NULL, NULL));
-    const int calls = log.calls;
-    CHECK(calls == 2 * (1 + 2 + 1 + 2)); /* layers x (forward, sums, reverse, sums) */
+    const double energy = evaluate_structure(alone, s, NULL, NULL);
+    CHECK(evaluate_structure(engine, s, NULL, NULL) == energy);
 
     umas_atoms atoms = neighbours_create(s, 6, 0);
+    atoms.rows = &alone_in_the_world;
     umas_result r = {.force = malloc((size_t)atoms.total * 3 * sizeof *r.force)};
     CHECK(r.force != NULL);
+    log.calls = 0;
+    CHECK(umas_engine_evaluate(engine, &atoms, &r, &error) == UMAS_OK && r.energy == energy);
+    /* two votes, and layers x (rows there, sums, rows back, sums) */
+    const int calls = log.calls;
+    CHECK(calls == 2 + 2 * (1 + 2 + 1 + 2));
     for (int i = 0; i < calls; i++) {
         log = (exchange_log){.fail_at = i};
         CHECK(umas_engine_evaluate(engine, &atoms, &r, &error) == UMAS_ERROR_EXCHANGE);
@@ -354,6 +384,7 @@ int main(void) {
     umas_model *plain = open_random_model(&plain_architecture, 41);
     umas_model *balanced = open_random_model(&balanced_architecture, 42);
     structure crystal = random_crystal(6, 4), cluster = random_cluster(8, 5);
+    test_device_identities();
     test_options(plain);
     test_profile(plain);
     test_charges(balanced, &cluster);

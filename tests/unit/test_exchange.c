@@ -1,232 +1,22 @@
-/* Several ranks in one process: a thread each, with its own engine, its share of the atoms, and
- * callbacks that meet at barriers.  Their results add up to those of one rank. */
-#define _POSIX_C_SOURCE 200809L /* NOLINT(bugprone-reserved-identifier): POSIX wants it */
-
-#include <pthread.h>
-#include <string.h>
-
+/* Several ranks add up to what one gives, and none waits for one that failed (rank_threads.h). */
 #include "check.h"
 #include "model_writer.h"
-#include "small_systems.h"
+#include "rank_threads.h"
 #include "tolerances.h"
 
-enum { MOST_RANKS = 4 };
-
-typedef struct rank rank;
-
-typedef struct world {
-    int ranks;
-    pthread_barrier_t barrier;
-    const structure *s;
-    const umas_model *model;
-    umas_precision precision;
-    const int *owner; /* [atoms of s] */
-    rank *rank;       /* [ranks] */
-} world;
-
-struct rank {
-    world *w;
-    int *atom;      /* [atoms.total] atom of s that a row is or is an image of */
-    int *own;       /* [atoms of s] row of an own atom */
-    int *node_atom; /* [atoms.nodes] atom of s that a node is */
-    void *rows;     /* what the callback under way was given */
-    double *values;
-    umas_atoms atoms;
-    umas_result result;
-    umas_status status;
-    int id;
-};
-
-static void *allocate(size_t count, size_t size) {
-    void *p = calloc(count ? count : 1, size);
-    if (p == NULL) exit(EXIT_FAILURE);
-    return p;
+static int *owners(const structure *s) {
+    int *owner = calloc((size_t)s->atoms, sizeof *owner);
+    if (owner == NULL) exit(EXIT_FAILURE);
+    return owner;
 }
 
-/* ---- callbacks ---------------------------------------------------------------------------- */
-
-static void meet(world *w) { (void)pthread_barrier_wait(&w->barrier); }
-
-static size_t row_bytes(int width, umas_scalar scalar) {
-    return (size_t)width * (scalar == UMAS_FLOAT64 ? sizeof(double) : sizeof(float));
-}
-
-static int forward(void *context, void *rows, int width, umas_scalar scalar, umas_memory where) {
-    rank *r = context;
-    const size_t bytes = row_bytes(width, scalar);
-    r->rows = rows;
-    meet(r->w);
-    for (int n = r->atoms.owned; n < r->atoms.nodes; n++) {
-        const rank *owner = &r->w->rank[r->w->owner[r->node_atom[n]]];
-        memcpy((char *)rows + (size_t)n * bytes,
-               (char *)owner->rows + (size_t)owner->own[r->node_atom[n]] * bytes, bytes);
-    }
-    meet(r->w);
-    return where != UMAS_HOST;
-}
-
-static void add_row(const void *from, void *to, int width, umas_scalar scalar) {
-    for (int i = 0; i < width; i++)
-        if (scalar == UMAS_FLOAT64)
-            ((double *)to)[i] += ((const double *)from)[i];
-        else
-            ((float *)to)[i] += ((const float *)from)[i];
-}
-
-static int reverse(void *context, void *rows, int width, umas_scalar scalar, umas_memory where) {
-    rank *r = context;
-    const size_t bytes = row_bytes(width, scalar);
-    r->rows = rows;
-    meet(r->w);
-    for (int i = 0; i < r->w->ranks; i++) {
-        const rank *other = &r->w->rank[i];
-        for (int n = other->atoms.owned; n < other->atoms.nodes; n++)
-            if (r->w->owner[other->node_atom[n]] == r->id)
-                add_row((char *)other->rows + (size_t)n * bytes,
-                        (char *)rows + (size_t)r->own[other->node_atom[n]] * bytes, width, scalar);
-    }
-    meet(r->w);
-    memset((char *)rows + (size_t)r->atoms.owned * bytes, 0xff, /* NaN: undefined after this */
-           (size_t)(r->atoms.nodes - r->atoms.owned) * bytes);
-    return where != UMAS_HOST;
-}
-
-static int sum(void *context, double *values, int count) {
-    enum { MOST_VALUES = 64 };
-    rank *r = context;
-    double total[MOST_VALUES] = {0};
-    r->values = values;
-    meet(r->w);
-    for (int i = 0; i < r->w->ranks; i++)
-        for (int k = 0; k < count && k < MOST_VALUES; k++) total[k] += r->w->rank[i].values[k];
-    meet(r->w);
-    for (int k = 0; k < count && k < MOST_VALUES; k++) values[k] = total[k];
-    return count > MOST_VALUES;
-}
-
-/* ---- one rank ----------------------------------------------------------------------------- */
-
-/* This rank's share of all atoms, which are those of one rank alone. */
-static void take_share(rank *r, const umas_atoms *all) {
-    const world *w = r->w;
-    umas_atoms *a = &r->atoms;
-    int *row = allocate((size_t)all->total, sizeof *row); /* of one rank's row here */
-    int *element = allocate((size_t)all->total, sizeof *element);
-    int *node = allocate((size_t)all->total, sizeof *node);
-    double *position = allocate((size_t)all->total * 3, sizeof *position);
-    int64_t *first = allocate((size_t)all->owned + 1, sizeof *first);
-    int *neighbour = allocate((size_t)all->first[all->owned], sizeof *neighbour);
-    r->atom = allocate((size_t)all->total, sizeof *r->atom);
-    r->node_atom = allocate((size_t)all->total, sizeof *r->node_atom);
-    r->own = allocate((size_t)all->owned, sizeof *r->own);
-    for (int is_ghost = 0; is_ghost <= 1; is_ghost++) /* every image is a ghost, needed or not */
-        for (int i = 0; i < all->total; i++) {
-            const int atom = all->node[i], is_own = w->owner[atom] == r->id;
-            if ((i < all->owned && is_own) == is_ghost) continue;
-            const int at = a->total++;
-            row[i] = at;
-            r->atom[at] = atom;
-            element[at] = all->element[i];
-            memcpy(position + 3L * at, all->position + 3L * i, 3 * sizeof *position);
-            node[at] = is_ghost && is_own ? r->own[atom] : a->nodes++;
-            r->node_atom[node[at]] = atom;
-            if (!is_ghost) {
-                r->own[atom] = at;
-                a->owned++;
-            }
-        }
-    for (int i = 0; i < all->owned; i++) {
-        if (w->owner[i] != r->id) continue;
-        const int at = r->own[i];
-        first[at + 1] = first[at];
-        for (int64_t k = all->first[i]; k < all->first[i + 1]; k++)
-            neighbour[first[at + 1]++] = row[all->neighbour[k]];
-    }
-    free(row);
-    a->element = element;
-    a->node = node;
-    a->position = position;
-    a->first = first;
-    a->neighbour = neighbour;
-    a->list_changed = 1;
-    r->result.force = allocate((size_t)a->total * 3, sizeof(double));
-    r->result.atom_virial = allocate((size_t)a->total * 6, sizeof(double));
-    r->result.atom_energy = allocate((size_t)a->owned, sizeof(double));
-}
-
-static void rank_free(rank *r) {
-    neighbours_free(&r->atoms);
-    free(r->atom);
-    free(r->own);
-    free(r->node_atom);
-    free(r->result.force);
-    free(r->result.atom_virial);
-    free(r->result.atom_energy);
-}
-
-/* What a rank does: two evaluations, the second with a workspace that is there already. */
-static void *run(void *argument) {
-    rank *r = argument;
-    const world *w = r->w;
-    const umas_exchange exchange = {r, forward, reverse, sum};
+static umas_engine_options ion(umas_precision precision) {
     umas_engine_options options = umas_engine_default_options();
-    umas_engine *engine = NULL;
-    int64_t counts[UMAS_ELEMENTS] = {0};
-    for (int i = 0; i < w->s->atoms; i++) counts[w->s->element[i]]++;
     options.task = "omol";
     options.charge = -1;
     options.spin = 2;
-    options.precision = w->precision;
-    options.exchange = &exchange;
-    r->status = umas_engine_create(w->model, &options, &engine, NULL);
-    if (r->status == UMAS_OK) r->status = umas_engine_set_composition(engine, counts, NULL);
-    for (int i = 0; i < 2 && r->status == UMAS_OK; i++)
-        r->status = umas_engine_evaluate(engine, &r->atoms, &r->result, NULL);
-    umas_engine_destroy(engine);
-    return NULL;
-}
-
-/* ---- all ranks ---------------------------------------------------------------------------- */
-
-/* Start the ranks that `w` describes; their results, added up, go to `e`, which holds zeros. */
-static void evaluate_ranks(world *w, evaluation *e) {
-    rank ranks[MOST_RANKS] = {{0}};
-    pthread_t thread[MOST_RANKS];
-    umas_atoms all = neighbours_create(w->s, 6, 0.5);
-    w->rank = ranks;
-    CHECK(pthread_barrier_init(&w->barrier, NULL, (unsigned)w->ranks) == 0);
-    for (int i = 0; i < w->ranks; i++) {
-        ranks[i].w = w;
-        ranks[i].id = i;
-        take_share(&ranks[i], &all);
-    }
-    for (int i = 0; i < w->ranks; i++)
-        if (pthread_create(&thread[i], NULL, run, &ranks[i]) != 0) exit(EXIT_FAILURE);
-    for (int i = 0; i < w->ranks; i++) {
-        const rank *r = &ranks[i];
-        CHECK(pthread_join(thread[i], NULL) == 0 && r->status == UMAS_OK);
-        e->energy += r->result.energy;
-        for (int d = 0; d < 6; d++) e->virial[d] += r->result.virial[d];
-        for (int k = 0; k < r->atoms.total; k++) {
-            const long atom = r->atom[k];
-            for (int d = 0; d < 3; d++) e->force[3 * atom + d] += r->result.force[3L * k + d];
-            for (int d = 0; d < 6; d++)
-                e->atom_virial[6 * atom + d] += r->result.atom_virial[6L * k + d];
-            if (k < r->atoms.owned) e->atom_energy[atom] += r->result.atom_energy[k];
-        }
-        rank_free(&ranks[i]);
-    }
-    (void)pthread_barrier_destroy(&w->barrier);
-    neighbours_free(&all);
-}
-
-static evaluation zero_evaluation(int atoms) {
-    const size_t n = (size_t)atoms;
-    evaluation e = {.atoms = atoms};
-    e.force = allocate(3 * n, sizeof *e.force);
-    e.atom_energy = allocate(n, sizeof *e.atom_energy);
-    e.atom_virial = allocate(6 * n, sizeof *e.atom_virial);
-    return e;
+    options.precision = precision;
+    return options;
 }
 
 /* owner(atom) for `ranks` ranks, and what kind of split that is */
@@ -244,15 +34,13 @@ static int second_and_fourth(int atom, const structure *s) { return 2 * atom < s
 
 static void test_split(const umas_model *model, const structure *s, const split *how,
                        umas_precision precision) {
-    world w = {.ranks = how->ranks, .s = s, .model = model, .precision = precision};
-    int *owner = allocate((size_t)s->atoms, sizeof *owner);
+    int *owner = owners(s);
     const int before = checks_failed, n = s->atoms;
     for (int i = 0; i < n; i++) owner[i] = how->owner(i, s);
-    w.owner = owner;
+    world w = world_of(s, model, ion(precision), how->ranks, owner);
     umas_engine *alone = create_engine(model, "omol", -1, 2, precision);
     evaluation want = evaluate_all(alone, s), got = zero_evaluation(n), again = zero_evaluation(n);
-    evaluate_ranks(&w, &got);
-    evaluate_ranks(&w, &again);
+    CHECK(evaluate_ranks(&w, &got, NULL) && evaluate_ranks(&w, &again, NULL));
     const int exact = precision == UMAS_DOUBLE;
     const double energy = exact ? TOLERANCE_SAME : TOLERANCE_SINGLE_ENERGY;
     const double force = exact ? TOLERANCE_SAME : TOLERANCE_SINGLE_FORCE;
@@ -272,6 +60,48 @@ static void test_split(const umas_model *model, const structure *s, const split 
     free(owner);
 }
 
+/* ---- failures ----------------------------------------------------------------------------- */
+
+/* A rank that fails by itself: all of them hear of it in the same vote, and can go on. */
+static void test_bad_rank(const umas_model *model, const structure *s, int ranks, int bad) {
+    int *owner = owners(s);
+    for (int i = 0; i < s->atoms; i++) owner[i] = i % ranks;
+    world w = world_of(s, model, ion(UMAS_DOUBLE), ranks, owner);
+    w.bad_rank = bad;
+    rank all[MOST_RANKS] = {{0}};
+    run_ranks(&w, all);
+    for (int i = 0; i < ranks; i++) {
+        CHECK(all[i].bad_status == (i == bad ? UMAS_ERROR_GEOMETRY : UMAS_ERROR_EXCHANGE));
+        CHECK(all[i].status == UMAS_OK);
+        CHECK(all[i].calls == all[0].calls);
+        rank_free(&all[i]);
+    }
+    free(owner);
+}
+
+/* The callback of every number fails once: the status says so, and no other follows (`fails`). */
+static void test_lost_ranks(const umas_model *model, const structure *s, int ranks) {
+    int *owner = owners(s);
+    for (int i = 0; i < s->atoms; i++) owner[i] = i % ranks;
+    int tried = 0, lost = 1;
+    for (; lost; tried++) {
+        world w = world_of(s, model, ion(UMAS_DOUBLE), ranks, owner);
+        w.fail_at = tried;
+        rank all[MOST_RANKS] = {{0}};
+        run_ranks(&w, all);
+        lost = all[0].failed;
+        for (int i = 0; i < ranks; i++) {
+            CHECK(all[i].status == (lost ? UMAS_ERROR_EXCHANGE : UMAS_OK));
+            CHECK(all[i].failed == lost && (!lost || all[i].calls == tried + 1));
+            rank_free(&all[i]);
+        }
+    }
+    /* a vote on the engine, and two evaluations: votes before and after a step, and
+     * layers x (rows, sums, sums back, rows back) */
+    CHECK(tried - 1 == 1 + 2 * (2 + 2 * (1 + 2 + 2 + 1)));
+    free(owner);
+}
+
 int main(void) {
     const split splits[] = {
         {"one rank", 1, all_first},       {"two halves", 2, halves},
@@ -286,6 +116,10 @@ int main(void) {
         test_split(balanced, &crystal, &splits[i], UMAS_DOUBLE);
         test_split(balanced, &cluster, &splits[i], UMAS_DOUBLE);
         test_split(balanced, &crystal, &splits[i], UMAS_SINGLE);
+    }
+    for (int ranks = 1; ranks <= MOST_RANKS; ranks++) {
+        for (int bad = 0; bad < ranks; bad++) test_bad_rank(balanced, &crystal, ranks, bad);
+        test_lost_ranks(balanced, &crystal, ranks);
     }
     umas_model_close(plain);
     umas_model_close(balanced);
