@@ -201,6 +201,9 @@ void umas_engine_destroy(umas_engine *engine); /* NULL is allowed */
 /* One line for a log: where the engine runs and how it cut the last evaluation, memory included. */
 void umas_engine_describe(const umas_engine *engine, char *text, size_t size);
 
+/* Bytes of host and device memory that the engine holds at present, without the model's. */
+int64_t umas_engine_bytes(const umas_engine *engine);
+
 /* Tell the number of atoms of every element in the whole system, all ranks together.
  * counts [UMAS_ELEMENTS], counts[0] ignored.  Merges the experts when the reduced composition
  * changed.  Status: ARGUMENT (element that umas_model_has_element denies), MEMORY, DEVICE. */

@@ -436,6 +436,7 @@ double PairUMAS::memory_usage()
   bytes += hidden.capacity() / 8.0;
   bytes += (element.capacity() + neighbour.capacity()) * sizeof(int);
   bytes += first.capacity() * sizeof(int64_t);
+  if (engine) bytes += umas_engine_bytes(engine);
   bytes += (force_eV.capacity() + energy_eV.capacity() + virial_eV.capacity()) * sizeof(double);
   return bytes;
 }

@@ -385,6 +385,12 @@ static void describe(const void *self, char *text, size_t size) {
                    (int)(ws->kept_capacity * sizeof(real) >> 20));
 }
 
+static size_t bytes(const void *self) {
+    const cpu_engine *engine = self;
+    return sizeof *engine + dense_weights_bytes(engine->weights) +
+           workspace_bytes(&engine->ws, engine->a);
+}
+
 static void destroy(void *self) {
     cpu_engine *engine = self;
     workspace_free(&engine->ws, engine->a);
@@ -396,7 +402,7 @@ umas_status PRECISE(umas_cpu_engine_create)(const umas_engine_setup *setup, void
                                             const umas_engine_operations **operations,
                                             umas_error *error) {
     static const umas_engine_operations cpu_operations = {merge, prepare, run_step, describe,
-                                                          NULL,  NULL,    destroy};
+                                                          bytes, NULL,    NULL,     destroy};
     cpu_engine *engine = calloc(1, sizeof *engine);
     if (engine) {
         engine->setup = *setup;

@@ -188,6 +188,37 @@ umas_status workspace_reserve(workspace *ws, const umas_architecture *a, const u
                      atoms->owned, (long long)ws->edges.count);
 }
 
+/* Of a thread's buffers, for one edge and for one node. */
+static size_t edge_buffer_bytes(const umas_architecture *a) {
+    size_t C = (size_t)a->sphere_channels, H = (size_t)a->hidden_channels;
+    size_t B = (size_t)a->edge_channels, G = (size_t)a->distance_functions;
+    size_t rows = a->mmax == 2 ? 9 : 7, radials = a->mmax == 2 ? 6 : 5;
+    size_t geometry = WIGNER_ENTRIES + 2 + 3 * G + 3 * B;
+    return 2 * sizeof(int) +
+           (geometry + 4 * radials * C + 4 * rows * C + (2 * rows + 2) * H) * sizeof(real);
+}
+
+static size_t node_buffer_bytes(const umas_architecture *a) {
+    size_t C = (size_t)a->sphere_channels, H = (size_t)a->hidden_channels;
+    return (18 * C + 25 * H + 1) * sizeof(real);
+}
+
+size_t workspace_bytes(const workspace *ws, const umas_architecture *a) {
+    size_t layers = (size_t)a->layers, features = 9 * (size_t)a->sphere_channels * sizeof(real);
+    size_t an_owned = (2 * layers + 3) * features + sizeof *ws->energy + sizeof *ws->chunk_first;
+    size_t a_node = (layers + 1) * features + sizeof *ws->cursor;
+    size_t a_thread = sizeof *ws->edge + sizeof *ws->block +
+                      (size_t)ws->edge_capacity * edge_buffer_bytes(a) +
+                      (ws->edge_capacity ? CHUNK_NODES * node_buffer_bytes(a) : 0);
+    return umas_edges_bytes(&ws->edges) + (3 * layers + 1) * sizeof(real *) +
+           (size_t)ws->owned_capacity * an_owned + (size_t)ws->node_capacity * a_node +
+           (size_t)ws->threads * a_thread +
+           ((size_t)ws->wave_capacity + ws->packed_capacity) * features +
+           (size_t)ws->gradient_capacity * sizeof *ws->gradient +
+           (size_t)ws->chunk_capacity * layers * sizeof *ws->kept_at +
+           ws->kept_capacity * sizeof(real);
+}
+
 static void free_edge_buffers(edge_buffers *b) {
     free(b->source_element);
     free(b->target_element);

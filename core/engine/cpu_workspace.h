@@ -10,6 +10,7 @@
 #define node_buffers PRECISE(umas_node_buffers)
 #define workspace PRECISE(umas_workspace)
 #define workspace_reserve PRECISE(umas_workspace_reserve)
+#define workspace_bytes PRECISE(umas_workspace_bytes)
 #define workspace_free PRECISE(umas_workspace_free)
 
 /* Edges a thread works on at a time (more when one atom has more), and nodes. */
@@ -86,5 +87,7 @@ static inline size_t kept_width(const umas_architecture *a) {
 umas_status workspace_reserve(workspace *ws, const umas_architecture *a, const umas_atoms *atoms,
                               umas_error *error);
 void workspace_free(workspace *ws, const umas_architecture *a);
+/* What it holds, but for what rounds a buffer up to whole cache lines. */
+size_t workspace_bytes(const workspace *ws, const umas_architecture *a);
 
 #endif

@@ -118,6 +118,10 @@ void umas_engine_describe(const umas_engine *engine, char *text, size_t size) {
     engine->operations->describe(engine->backend, text, size);
 }
 
+int64_t umas_engine_bytes(const umas_engine *engine) {
+    return (int64_t)(sizeof *engine + engine->operations->bytes(engine->backend));
+}
+
 static int64_t common_divisor(int64_t a, int64_t b) {
     while (b) {
         int64_t rest = a % b;

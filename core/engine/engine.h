@@ -28,6 +28,7 @@ typedef struct umas_engine_operations {
                         umas_error *error);
     /* one line without a newline: where it runs and how, after an evaluation */
     void (*describe)(const void *self, char *text, size_t size);
+    size_t (*bytes)(const void *self); /* that it holds, on the host and on a device */
     /* Time the stages of the last evaluation, done once more; NULL where that is not supported,
      * like the next.  atom_virial: whether it had one. */
     umas_status (*profile)(void *self, int atom_virial, umas_stage_time *stages, int capacity,

@@ -31,6 +31,7 @@ typedef struct umas_edges {
 umas_status umas_edges_build(umas_edges *edges, const umas_atoms *atoms, double cutoff,
                              int max_neighbors, umas_error *error);
 void umas_edges_free(umas_edges *edges);
+size_t umas_edges_bytes(const umas_edges *edges); /* that it holds */
 
 /* Gradient of the energy by an edge's geometry, eV and eV/A. */
 typedef struct umas_edge_gradient {

@@ -83,13 +83,19 @@ dense_weights *dense_weights_create(const umas_architecture *architecture) {
     if (w->blocks) {
         layout l = {NULL, 0};
         place(&l, w);
-        l.base = w->storage = aligned_alloc(64, (l.used * sizeof(real) + 63) / 64 * 64);
+        w->storage_bytes = (l.used * sizeof(real) + 63) / 64 * 64;
+        l.base = w->storage = aligned_alloc(64, w->storage_bytes);
         l.used = 0;
         if (w->storage) place(&l, w);
     }
     if (w->storage) return w;
     dense_weights_destroy(w);
     return NULL;
+}
+
+size_t dense_weights_bytes(const dense_weights *weights) {
+    return sizeof *weights + weights->storage_bytes +
+           (size_t)weights->architecture.layers * sizeof *weights->blocks;
 }
 
 void dense_weights_destroy(dense_weights *weights) {

@@ -10,6 +10,7 @@
 #define dense_weights PRECISE(umas_dense_weights)
 #define dense_weights_create PRECISE(umas_dense_weights_create)
 #define dense_weights_destroy PRECISE(umas_dense_weights_destroy)
+#define dense_weights_bytes PRECISE(umas_dense_weights_bytes)
 #define merge_experts PRECISE(umas_merge_experts)
 
 /* A radial MLP.  The first layer's element columns do not depend on the distance: `source` and
@@ -53,11 +54,13 @@ typedef struct dense_weights {
     real *norm_w, *norm_b;       /* [3][C], [C] */
     real *head_w[3], *head_b[3]; /* [H][C], [H][H], [1][H]; [H], [H], [1] */
     real *storage;
+    size_t storage_bytes;
 } dense_weights;
 
 /* Room for one merged model; NULL when memory is exhausted. */
 dense_weights *dense_weights_create(const umas_architecture *architecture);
 void dense_weights_destroy(dense_weights *weights);
+size_t dense_weights_bytes(const dense_weights *weights); /* that it holds */
 
 /* Fill `weights` for a system of counts [UMAS_ELEMENTS] atoms of every element.  Routing and the
  * mixture are computed in double whatever `real` is.  Status: MEMORY.

@@ -354,6 +354,11 @@ template <typename S> void describe(const void *self, char *text, size_t size) {
                         e.ranks.description().c_str());
 }
 
+template <typename S> size_t bytes(const void *self) {
+    const auto &e = *static_cast<const cuda_engine<S> *>(self);
+    return e.device_bytes() + e.host_bytes();
+}
+
 /* ---- life --------------------------------------------------------------------------------- */
 
 template <typename S> void destroy(void *self) {
@@ -437,8 +442,8 @@ template <typename S>
 umas_status create(const umas_engine_setup *setup, int device, double memory_fraction, void **self,
                    const umas_engine_operations **operations, umas_error *error) {
     static const umas_engine_operations cuda_operations = {
-        merge<S>,        prepare_step<S>,  run_step<S>, describe<S>,
-        profile_step<S>, measure_rates<S>, destroy<S>};
+        merge<S>, prepare_step<S>, run_step<S>,      describe<S>,
+        bytes<S>, profile_step<S>, measure_rates<S>, destroy<S>};
     const device_guard guard;
     auto *e = new (std::nothrow) cuda_engine<S>();
     const umas_exchange *exchange = setup->exchange;

@@ -18,6 +18,7 @@
 /* What the memory was made for, and how the edges are cut. */
 struct step_plan {
     int owned = -1, nodes = -1; /* none yet */
+    int node_capacity = 0;      /* rows of the nodes' arrays */
     int inner = 0, outer = 0;   /* room for edges of either kind (edge_list.cuh) */
     int chunk = 0;              /* edges worked on at a time */
     int kept_layers = 0;        /* last layers whose activations stay for the backward pass */
@@ -146,8 +147,9 @@ template <typename S> struct cuda_engine {
     tabulated_radials layer_radials(int layer) const {
         return {radial_values_of(layer), 1 / knots_per_length()};
     }
-    /* Bytes of device memory it holds. */
+    /* Bytes it holds, on the device and on the host. */
     size_t device_bytes() const;
+    size_t host_bytes() const;
     /* Bytes for atoms and edges: what weights, tables and rows on their way to other ranks leave. */
     size_t room() const {
         const size_t taken = weights.memory.bytes() + degree_values.bytes() +

@@ -22,5 +22,13 @@ template <typename S> size_t cuda_engine<S>::device_bytes() const {
     return sum;
 }
 
+template <typename S> size_t cuda_engine<S>::host_bytes() const {
+    return sizeof *this + dense_weights_bytes(merged) + row_atom.capacity() * sizeof(int) +
+           ranks.host_bytes() +
+           bytes_of(position_host, report_host, force_host, atom_energy_host, atom_virial_host);
+}
+
 template size_t cuda_engine<__half>::device_bytes() const;
 template size_t cuda_engine<float>::device_bytes() const;
+template size_t cuda_engine<__half>::host_bytes() const;
+template size_t cuda_engine<float>::host_bytes() const;

@@ -28,7 +28,7 @@ template <typename S> struct sizes {
         kept_radial_edge = radial * sizeof(S);
     }
     size_t of_list(const step_plan &p) const {
-        return size_t(p.nodes) * node + size_t(p.edges()) * edge;
+        return size_t(p.node_capacity) * node + size_t(p.edges()) * edge;
     }
     size_t of_chunk(const step_plan &p) const { return size_t(p.chunk) * chunk_edge; }
     size_t of_all(const step_plan &p) const {
@@ -38,23 +38,32 @@ template <typename S> struct sizes {
     }
 };
 
-/* What these atoms with this many edges take at the least. */
-template <typename S> size_t least_bytes(const cuda_engine<S> &e, int64_t edges) {
+/* What so many nodes and edges take at the least. */
+template <typename S> size_t least_bytes(const cuda_engine<S> &e, int64_t nodes, int64_t edges) {
     const sizes<S> size(e);
-    return size_t(e.plan.nodes) * size.node + size_t(edges) * size.edge +
-           SMALLEST_CHUNK * size.chunk_edge;
+    return size_t(nodes) * size.node + size_t(edges) * size.edge + SMALLEST_CHUNK * size.chunk_edge;
 }
 
-template <typename S> bool fits(const cuda_engine<S> &e, int64_t edges) {
-    return edges <= MOST_EDGES && least_bytes(e, edges) <= e.room();
+template <typename S> bool fits(const cuda_engine<S> &e, int64_t nodes, int64_t edges) {
+    return nodes < INT32_MAX && edges <= MOST_EDGES && least_bytes(e, nodes, edges) <= e.room();
 }
 
-/* Edges come and go between steps: some room, where there is any, spares most repetitions.  Outer ones
- * are few, and those of a surface: their number varies more. */
+/* Ghosts, candidates and edges come and go: some room spares most of the growth that follows. */
+int64_t with_room(int64_t count) { return count > 0 ? count + count / 64 + 128 : 0; }
+
+/* Rows for the planned nodes with this many edges: those there are, else with room where there is
+ * any. */
+template <typename S> int node_capacity_for(const cuda_engine<S> &e, int64_t edges) {
+    const int64_t nodes = e.plan.nodes, there = e.plan.node_capacity, more = with_room(nodes);
+    if (there >= nodes && fits(e, there, edges)) return int(there);
+    return int(fits(e, more, edges) ? more : nodes);
+}
+
+/* Outer edges are few, and those of a surface: their number varies more. */
 template <typename S> void make_room(cuda_engine<S> &e, const int edges[2]) {
-    const int64_t inner = edges[0] > 0 ? int64_t(edges[0]) + edges[0] / 64 + 128 : 0;
+    const int64_t inner = with_room(edges[0]);
     const int64_t outer = edges[1] > 0 ? int64_t(edges[1]) + edges[1] / 16 + 128 : 0;
-    const bool roomy = fits(e, inner + outer);
+    const bool roomy = fits(e, e.plan.node_capacity, inner + outer);
     e.plan.inner = roomy ? int(inner) : edges[0];
     e.plan.outer = roomy ? int(outer) : edges[1];
 }
@@ -62,11 +71,12 @@ template <typename S> void make_room(cuda_engine<S> &e, const int edges[2]) {
 /* Refuse what cannot fit, and say how many atoms like these would. */
 template <typename S>
 umas_status check_fit(const cuda_engine<S> &e, int64_t edges, umas_error *error) {
-    if (fits(e, edges)) return UMAS_OK;
+    if (fits(e, e.plan.nodes, edges)) return UMAS_OK;
     if (edges > MOST_EDGES)
         return umas_fail(error, UMAS_ERROR_MEMORY, "%lld edges are too many for one GPU; use more",
                          (long long)edges);
-    const size_t need = least_bytes(e, edges), smallest = SMALLEST_CHUNK * sizes<S>(e).chunk_edge;
+    const size_t need = least_bytes(e, e.plan.nodes, edges);
+    const size_t smallest = SMALLEST_CHUNK * sizes<S>(e).chunk_edge;
     const double room = e.room() > smallest ? double(e.room() - smallest) : 0;
     const double largest = 0.99 * double(e.plan.owned) * room / double(need - smallest);
     return umas_fail(error, UMAS_ERROR_MEMORY,
@@ -99,7 +109,7 @@ template <typename S> void choose(cuda_engine<S> &e) {
 }
 
 template <typename S> bool reserve_nodes(cuda_engine<S> &e) {
-    size_t n = size_t(e.plan.nodes) + 1, width = n * NODE_WIDTH, L = size_t(e.a->layers);
+    size_t n = size_t(e.plan.node_capacity) + 1, width = n * NODE_WIDTH, L = size_t(e.a->layers);
     bool ok = true;
     if (e.layer.size() != L + 1) e.layer = std::vector<layer_features>(L + 1);
     for (size_t i = 0; i <= L; i++) {
@@ -115,9 +125,16 @@ template <typename S> bool reserve_nodes(cuda_engine<S> &e) {
 
 /* Memory of the host that the GPU writes results to. */
 template <typename S> bool reserve_host(cuda_engine<S> &e) {
-    const size_t n = size_t(e.plan.nodes) + 1;
+    const size_t n = size_t(e.plan.node_capacity) + 1;
     return e.atom_energy_host.reserve(n) && e.force_host.reserve(n * 3) &&
            e.atom_virial_host.reserve(n * 6);
+}
+
+template <typename S> void release_nodes(cuda_engine<S> &e) {
+    e.layer.clear();
+    e.g_x.release();
+    e.g_h.release();
+    e.plan.node_capacity = 0;
 }
 
 umas_status no_host_memory(int owned, umas_error *error) {
@@ -173,6 +190,11 @@ template <typename S> bool reserve_all(cuda_engine<S> &e) {
     return reserve_nodes(e) && reserve_edge_list(e) && reserve_chunk(e) && reserve_kept(e);
 }
 
+/* Items to reserve for `count` and one more: what is there where it suffices, else with some room. */
+template <typename T> size_t reserved_for(const device_buffer<T> &buffer, int64_t count) {
+    return size_t(count) < buffer.capacity() ? buffer.capacity() : size_t(with_room(count)) + 1;
+}
+
 } // namespace
 
 /* Ranks that share the GPU each have a fraction of what was free when they all began: it is there
@@ -192,14 +214,16 @@ size_t candidate_count(const umas_atoms *atoms) {
 
 template <typename S>
 umas_status reserve_input(cuda_engine<S> &e, const umas_atoms *atoms, umas_error *error) {
-    const size_t total = size_t(atoms->total) + 1, n = size_t(e.plan.nodes) + 1;
-    const size_t owned = size_t(atoms->owned), pairs = candidate_count(atoms);
+    const size_t total = reserved_for(e.element, atoms->total);
+    const size_t owned = reserved_for(e.first, atoms->owned);
+    const size_t n = reserved_for(e.in_first, int64_t(e.plan.nodes) + 1);
+    const size_t pairs = reserved_for(e.neighbour, int64_t(candidate_count(atoms)));
     e.drop_graph();
     if (!e.position_host.reserve(total * 3)) return no_host_memory(atoms->owned, error);
     if (e.position.reserve(total * 3) && e.element.reserve(total) && e.node.reserve(total) &&
-        e.first.reserve(owned + 1) && e.neighbour.reserve(pairs + 1) && e.in_first.reserve(n + 1) &&
-        e.out_first.reserve(n + 1) && (!e.ranks.is_open() || e.outer_first.reserve(n + 1)) &&
-        e.cursor.reserve(n + 1) && e.reach.reserve(owned + 1) &&
+        e.first.reserve(owned) && e.neighbour.reserve(pairs) && e.in_first.reserve(n) &&
+        e.out_first.reserve(n) && (!e.ranks.is_open() || e.outer_first.reserve(n)) &&
+        e.cursor.reserve(n) && e.reach.reserve(owned) &&
         e.scan.reserve(edge_list_scan_bytes(int(n))) && reserve_edge_list(e))
         return UMAS_OK;
     return umas_fail(error, UMAS_ERROR_MEMORY,
@@ -219,9 +243,13 @@ template <typename S>
 umas_status plan_memory(cuda_engine<S> &e, const int edges[2], umas_error *error) {
     settle_share(e);
     const sizes<S> size(e);
-    const umas_status status = check_fit(e, int64_t(edges[0]) + edges[1], error);
+    const int64_t all = int64_t(edges[0]) + edges[1];
+    const umas_status status = check_fit(e, all, error);
     if (status != UMAS_OK) return status;
     e.drop_graph();
+    const int rows = node_capacity_for(e, all);
+    if (rows < e.plan.node_capacity) release_nodes(e);
+    e.plan.node_capacity = rows;
     if (edges[0] > e.plan.inner || edges[1] > e.plan.outer || size.of_all(e.plan) > e.room()) {
         release_edges(e);
         make_room(e, edges);
@@ -232,6 +260,7 @@ umas_status plan_memory(cuda_engine<S> &e, const int edges[2], umas_error *error
     if (on_device && reserve_host(e)) return UMAS_OK;
     const step_plan refused = e.plan;
     release_edges(e); /* what was planned is not there */
+    release_nodes(e);
     e.plan.bytes = 0;
     if (on_device) return no_host_memory(refused.owned, error);
     return umas_fail(error, UMAS_ERROR_MEMORY,

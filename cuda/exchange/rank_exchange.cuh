@@ -65,7 +65,12 @@ class rank_exchange {
     umas_status meet_peers(umas_error *error);
     int rows_sent() const { return sent_; }
     int rows_received() const { return received_; }
-    size_t device_bytes() const { return send_.held() + receive_.held(); }
+    size_t device_bytes() const {
+        return send_.held() + receive_.held() + gathered_.held() + lists_.bytes();
+    }
+    size_t host_bytes() const {
+        return send_host_.held() + receive_host_.held() + sums_host_.bytes();
+    }
 
     /* ---- queued, once `stream` has come here; rows [nodes][9][C] ---- */
 

@@ -86,6 +86,13 @@ void *__wrap_realloc(void *memory, size_t size) {
     return moved;
 }
 
+/* Of all blocks but the first so many. */
+static double bytes_behind(int first) {
+    double bytes = 0;
+    for (int i = first; i < blocks; i++) bytes += (double)block[i].size;
+    return bytes;
+}
+
 static int no_overruns(void) {
     for (int i = 0; i < blocks; i++) check_guard(i);
     return overruns == 0;
@@ -168,7 +175,12 @@ static int run(course *c, int first, long k) {
     allocations = 0;
     failing = k;
     if (failed(c, create(c, &engine))) CHECK(create(c, &engine) == UMAS_OK);
-    for (int i = first; i < SYSTEMS; i++) evaluate(c, engine, i, &got[i]);
+    for (int i = first; i < SYSTEMS; i++) {
+        evaluate(c, engine, i, &got[i]);
+        /* each buffer may be rounded up to whole cache lines */
+        CHECK(fabs((double)umas_engine_bytes(engine) - bytes_behind(before)) <=
+              64.0 * (blocks - before));
+    }
     const int reached = c->failures > failures;
     failing = 0;
     umas_engine_destroy(engine);
