@@ -20,7 +20,7 @@ using namespace LAMMPS_NS;
 PairUMAS::PairUMAS(LAMMPS *lammps, umas_backend backend_in) :
     Pair(lammps), backend(backend_in), name(backend_in == UMAS_CPU ? "umas" : "umas/gpu"), chosen{},
     model(nullptr), engine(nullptr), exchange(lammps, this), energy_unit(1.0), composition{},
-    participants(0), build(-1), ready(false), described(false), nodes(0)
+    participants(0), build(-1), ready(false), described(false), told_of_limit(false), nodes(0)
 {
   single_enable = 0;
   restartinfo = 1;
@@ -215,7 +215,7 @@ void PairUMAS::create_engine()
   std::fill_n(composition, UMAS_ELEMENTS, 0);
   participants = 0;
   build = -1;
-  described = false;
+  described = told_of_limit = false;
 }
 
 void PairUMAS::print_summary()
@@ -305,6 +305,7 @@ void PairUMAS::compute(int eflag, int vflag)
   check_agreed(status, problem);
   build = neighbor->ncalls;
   add_results(result);
+  if (!told_of_limit && changed) print_limit(result);
   if (!described) print_first_step(atoms, result);
   described = true;
 }

@@ -47,9 +47,10 @@ class PairUMAS : public Pair {
   int64_t participants;                  // their sum
 
   // the system as umas_atoms wants it; all but the positions are kept while they do not change
-  bigint build;      // neighbor->ncalls of the list that was evaluated, or -1
-  bool ready;        // lists and buffers are those that init_style() asked for this model
-  bool described;    // the log says how the engine runs
+  bigint build;          // neighbor->ncalls of the list that was evaluated, or -1
+  bool ready;            // lists and buffers are those that init_style() asked for this model
+  bool described;        // the log says how the engine runs
+  bool told_of_limit;    // ... and that not all neighbours count
   int nodes;
   std::vector<bool> hidden;      // [nlocal + nghost] from all others, by neigh_modify exclude
   std::vector<int> element;      // [nlocal + nghost] 0 for none
@@ -66,6 +67,7 @@ class PairUMAS : public Pair {
   void print_summary();
   void print_first_step(const umas_atoms &, umas_result &);
   void print_ranks(const umas_result &);
+  void print_limit(const umas_result &);
   void print_profile(const umas_atoms &, umas_result &);
 
   bool update_graph();

@@ -45,6 +45,21 @@ void PairUMAS::print_ranks(const umas_result &result)
                        most[2], sum[3] / n, most[3], sum[3] > 0 ? most[3] * n / sum[3] : 1.0));
 }
 
+/* The limit may begin to bind at any step; it is looked for when lists are new.  Every rank calls.
+ */
+
+void PairUMAS::print_limit(const umas_result &result)
+{
+  bigint mine = result.crowded, all = 0;
+  MPI_Allreduce(&mine, &all, 1, MPI_LMP_BIGINT, MPI_SUM, world);
+  if (all == 0) return;
+  told_of_limit = true;
+  if (comm->me == 0)
+    utils::logmesg(lmp, fmt::format("pair {}: {} atoms have more than {} neighbours within the "
+                                    "cutoff: the nearest count, as in fairchem\n",
+                                    name, all, umas_model_architecture(model)->max_neighbors));
+}
+
 /* The step once more, with a clock on every stage; of rank 0. */
 
 void PairUMAS::print_profile(const umas_atoms &atoms, umas_result &result)

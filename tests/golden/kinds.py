@@ -49,6 +49,7 @@ KINDS = {
     "uma-1.2.1": Kind("1.2.1", backbone={"num_experts": 3}),
     "uma-1.2.1-mmax1": Kind("1.2.1", backbone={"mmax": 1}),
     "uma-1.2.1-spin": Kind("1.2.1", backbone={"spin_balanced_channels": [4, 3]}),
+    "uma-1.2.1-nearest": Kind("1.2.1", backbone={"max_neighbors": 20}),
     "finetune": Kind("1.2.1", tuple(SHARED), mapping=SHARED, omegaconf=True, views=True),
     "dense": Kind("1.2.1", ("omat", "omol"), head=PLAIN_HEAD, backbone={"num_experts": 0}),
 }

@@ -70,6 +70,7 @@ CASES = {
     ],
     "uma-1.2.1-mmax1": [("triclinic", "omat", 0, 0), ("three", "omol", -2, 3)],
     "uma-1.2.1-spin": [("triclinic", "omat", 0, 0), ("molecule", "omol", -1, 4)],
+    "uma-1.2.1-nearest": [("triclinic", "omat", 0, 0), ("primitive", "omat", 0, 0)],
     "finetune": [
         ("primitive", "omat", 0, 0),
         ("primitive", "omat_surface", 0, 0),
@@ -225,6 +226,18 @@ def write_golden(model, path, structure, shape, task, charge, spin, reference):
     (HERE / f"{name}.golden").write_text("\n".join(lines) + "\n")
 
 
+def nearest(src, tgt, vec, most):
+    """The edges that fairchem keeps (get_max_neighbors_mask, not strict): into an atom that has more
+    than `most`, those no farther than the one after these, and ties within 0.01 A^2."""
+    squared = (vec**2).sum(1)
+    kept = np.ones(len(src), bool)
+    for target in np.unique(tgt):
+        into = tgt == target
+        if into.sum() > most:
+            kept[into] = squared[into] <= np.sort(squared[into])[most] + 0.01
+    return src[kept], tgt[kept], vec[kept]
+
+
 def defined_energy(path, structure, task, charge, spin, reference):
     """The energy by the model's definition in numpy."""
     checkpoint = torch.load(path, weights_only=False)
@@ -240,7 +253,7 @@ def defined_energy(path, structure, task, charge, spin, reference):
     config = plain[0]
     if not config["backbone"]["num_experts"]:
         reference.merge_experts, merge = (lambda sd, *_: sd), reference.merge_experts
-    src, tgt, vec = structure.edges()
+    src, tgt, vec = nearest(*structure.edges(), config["backbone"].get("max_neighbors", 300))
     if not len(src):  # the definition wants an edge: one beyond the cutoff weighs nothing
         src, tgt, vec = np.array([0]), np.array([0]), np.array([[0.0, 0.0, 9.0]])
     numbers = structure.atoms.numbers

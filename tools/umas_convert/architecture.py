@@ -87,6 +87,7 @@ def read_architecture(model_config):
         "experts": experts,
         "routing_channels": 2 * experts,
         "cutoff": _cutoff(backbone),
+        "max_neighbors": max(0, _integer(backbone, "max_neighbors", 300, 2**31 - 2, smallest=-1)),
         "composition_counts_zero_row": experts > 0 and model_config.get("model_id") == "UMA-S-1.2",
         "charge_channels": _channel_range(backbone, "charge_balanced_channels", channels),
         "spin_channels": _channel_range(backbone, "spin_balanced_channels", channels),
