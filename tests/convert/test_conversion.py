@@ -47,6 +47,7 @@ def check_members(name, kind, members, source):
         "routing_channels": 2 * experts,
         "cutoff": 6.0,
         "composition_counts_zero_row": kind.version == "1.2",
+        "max_neighbors": kind.backbone.get("max_neighbors", 300),
         "charge_channels": [0, 3] if kind.version == "1.2.1" else [0, 0],
         "spin_channels": [3, 5] if "spin_balanced_channels" in kind.backbone else [0, 0],
         "embeddings": len(rows),
