@@ -275,11 +275,15 @@ template <typename S> umas_status reserve_tables(cuda_engine<S> &e, umas_error *
         e.element_slot.reserve(UMAS_ELEMENTS) && e.degree_values.reserve(degrees) &&
         (e.tabulated ? e.radial_values.reserve(radials) : e.hidden_values.reserve(hidden)))
         return UMAS_OK;
-    return umas_fail(
-        error, UMAS_ERROR_MEMORY,
-        "tables of radial functions of %d elements need %.1f GiB of GPU memory and may "
-        "take %.1f: use fewer elements or a larger memory fraction",
-        int(e.present.size()), gib(bytes), gib(room));
+    if (bytes <= room)
+        return umas_fail(error, UMAS_ERROR_MEMORY,
+                         "no GPU memory for tables of radial functions of %d elements, %.3g GiB: "
+                         "use a smaller memory fraction",
+                         int(e.present.size()), gib(bytes));
+    return umas_fail(error, UMAS_ERROR_MEMORY,
+                     "tables of radial functions of %d elements need %.3g GiB of GPU memory and "
+                     "may take %.3g: use fewer elements or a larger memory fraction",
+                     int(e.present.size()), gib(bytes), gib(room));
 }
 
 /* Radial tables for the elements that are present; they do not depend on the mixture. */

@@ -271,8 +271,8 @@ int main(void) {
         test_build(counts, SPARE_EDGES);
         test_count(counts);
     }
-    for (int most : {1, 7, 30})
-        for (const atom_counts &counts : {atom_counts{257, 40, 0, 3}, {650, 40, 30, 3}})
+    for (int most : {1, 7, 20})
+        for (const atom_counts &counts : {atom_counts{257, 40, 0, 2.5}, {650, 40, 30, 2.5}})
             test_build(counts, SPARE_EDGES, most);
     for (int missing : {1, 17, 100}) {
         test_overflow({40, 40, 10, 3}, missing, 0);

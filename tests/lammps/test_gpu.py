@@ -124,7 +124,7 @@ def errors_are_one_line(lammps):
     files = {"data": data_file(*crystal())}
     for keywords, expected in {
         "device 99": "there is no device 99",
-        "memory 0.00001": "atoms need",
+        "memory 0.00001": "of GPU memory and may take",
     }.items():
         for ranks in (1, 2):
             deck = start() + gpu(lammps, "mixed", keywords) + "run 0\n"
