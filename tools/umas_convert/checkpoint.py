@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from . import ModelError
-from .unpickle import CHECKPOINT, Record, TensorReference, load, plain
+from .given import TRAINING_STATE, describe, describe_archive, describe_object
+from .unpickle import CHECKPOINT, Record, TensorReference, in_words, load, plain
 
 _PICKLE_LIMIT = 256 * 2**20  # bytes; release checkpoints have well under one
 _DTYPES = {
@@ -38,15 +39,25 @@ class Checkpoint:
         self._entries, self._root = self._directory()
         self._check_byte_order()
         self._storages = {}
-        checkpoint = load(self._record("data.pkl", limit=_PICKLE_LIMIT))
-        found = getattr(checkpoint, "name", f"a {type(checkpoint).__name__}")
-        if not isinstance(checkpoint, Record) or found != CHECKPOINT:
-            raise ModelError(
-                f"{path}: not a fairchem inference checkpoint (its pickle holds {found})"
-            )
+        checkpoint = self._load()
+        if not isinstance(checkpoint, Record) or checkpoint.name != CHECKPOINT:
+            found = describe_object(checkpoint, in_words(checkpoint))
+            raise ModelError(f"{path}: not a fairchem inference checkpoint: {found}")
         self.model_config = self._field(checkpoint, "model_config", dict)
         self.tasks_config = self._field(checkpoint, "tasks_config", list)
         self.weights = self._ema(checkpoint)
+
+    def _load(self):
+        content = bytes(self._record("data.pkl", limit=_PICKLE_LIMIT))
+        try:
+            return load(content)
+        except ModelError as error:
+            if CHECKPOINT.rpartition(".")[2].encode() in content:
+                raise ModelError(f"{self.path}: {error}") from None
+            found = TRAINING_STATE if b"unit_state" in content else error
+            raise ModelError(
+                f"{self.path}: not a fairchem inference checkpoint: {found}"
+            ) from None
 
     def sha256(self, progress=None):
         """SHA-256 of the file in hexadecimal; calls progress(bytes done, bytes) now and then."""
@@ -91,20 +102,24 @@ class Checkpoint:
                 "save it again"
             )
         if bytes(self._map[:4]) != b"PK\x03\x04":
-            raise ModelError(f"{self.path}: not a PyTorch checkpoint (no zip archive)")
+            with memoryview(self._map) as content:
+                raise ModelError(f"{self.path}: {describe(content)}")
         try:
             with zipfile.ZipFile(self.path) as archive:
                 entries = archive.infolist()
         except (zipfile.BadZipFile, NotImplementedError, struct.error, ValueError) as error:
-            raise ModelError(f"{self.path}: truncated or damaged zip archive ({error})") from None
+            raise ModelError(
+                f"{self.path}: truncated or damaged zip archive ({error}); download or copy it "
+                "again"
+            ) from None
         by_name = {entry.filename: entry for entry in entries}
         if len(by_name) != len(entries):
             raise ModelError(f"{self.path}: the zip archive holds a name twice")
         roots = [name[: -len("data.pkl")] for name in by_name if name.endswith("/data.pkl")]
         if len(roots) != 1:
-            raise ModelError(
-                f"{self.path}: a zip archive, but not a PyTorch checkpoint (no data.pkl)"
-            )
+            raise ModelError(f"{self.path}: {describe_archive(by_name)}")
+        if roots[0] + "constants.pkl" in by_name:
+            raise ModelError(f"{self.path}: a TorchScript program; give its model's checkpoint")
         return by_name, roots[0]
 
     def _check_byte_order(self):
@@ -122,7 +137,8 @@ class Checkpoint:
             raise ModelError(f"{self.path}: the archive has no entry {name!r}")
         if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:
             raise ModelError(
-                f"{self.path}: entry {name!r} is compressed or encrypted; PyTorch stores it"
+                f"{self.path}: entry {name!r} is compressed or encrypted; give the file as "
+                "PyTorch wrote it"
             )
         if limit is not None and entry.file_size > limit:
             raise ModelError(f"{self.path}: entry {name!r} has {entry.file_size} bytes, too many")
@@ -157,7 +173,7 @@ class Checkpoint:
             raise ModelError(f"{self.path}: the checkpoint has no {name}")
         value = plain(checkpoint.fields[name])
         if not isinstance(value, kind):
-            raise ModelError(f"{self.path}: {name} is not a {kind.__name__}")
+            raise ModelError(f"{self.path}: {name} is not {in_words(kind())}")
         return value
 
     def _ema(self, checkpoint):

@@ -66,23 +66,30 @@ INERT = (
 ALLOWED = RECORDS | CALLS | INERT
 
 
-@dataclass(frozen=True)
-class Global:
+class _InWords:
+    """Messages show values; of these, what they are to the user."""
+
+    def __repr__(self):
+        return in_words(self)
+
+
+@dataclass(frozen=True, repr=False)
+class Global(_InWords):
     """A name that the pickle refers to; never imported."""
 
     name: str
 
 
-@dataclass(eq=False)
-class Record:
+@dataclass(eq=False, repr=False)
+class Record(_InWords):
     """An object of the pickle: the name of its class and its fields."""
 
     name: str
     fields: dict = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class StorageReference:
+@dataclass(frozen=True, repr=False)
+class StorageReference(_InWords):
     """A record of the zip file: its key, the name of its storage type, its count of numbers."""
 
     key: str
@@ -90,14 +97,31 @@ class StorageReference:
     count: int
 
 
-@dataclass(frozen=True)
-class TensorReference:
+@dataclass(frozen=True, repr=False)
+class TensorReference(_InWords):
     """A view into a storage, counted in numbers; not yet checked against the storage."""
 
     storage: StorageReference
     offset: int
     shape: tuple
     strides: tuple
+
+
+def in_words(value):
+    """What a value is, for messages."""
+    if isinstance(value, (Global, Record)):
+        return value.name
+    kinds = {
+        dict: "a dictionary",
+        list: "a list",
+        tuple: "a tuple",
+        str: "a text",
+        bytes: "bytes",
+        type(None): "nothing",
+        TensorReference: "a tensor",
+        StorageReference: "a tensor's storage",
+    }
+    return kinds.get(type(value), "a number")
 
 
 class _Mark:
@@ -130,8 +154,10 @@ def load(pickle_bytes):
             if opcode.name == "STOP":
                 return machine.pop()
             machine.step(opcode.name, argument)
-    except (ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
+    except ValueError as error:
         raise ModelError(f"malformed pickle: {error}") from None
+    except (IndexError, KeyError, TypeError, AttributeError):
+        raise ModelError("malformed pickle: a value is missing or of the wrong kind") from None
     raise ModelError("malformed pickle: it has no end")
 
 
@@ -156,7 +182,7 @@ class _Machine:
 
     def top(self, kind):
         if not self.stack or not isinstance(self.stack[-1], kind):
-            raise ValueError(f"a {kind.__name__} was expected")
+            raise ValueError(f"{in_words(kind())} was expected")
         return self.stack[-1]
 
     def step(self, name, argument):
@@ -313,7 +339,7 @@ _STEPS = {
 
 
 def _shown(value):
-    return repr(value.name) if isinstance(value, (Global, Record)) else f"a {type(value).__name__}"
+    return repr(value.name) if isinstance(value, (Global, Record)) else in_words(value)
 
 
 def _call(name, arguments):
