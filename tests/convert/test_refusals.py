@@ -8,6 +8,8 @@ from pathlib import Path
 
 from support import CONVERT, Checkpoint, check, check_refused, finish, read_model, run
 
+NORMALIZERS = "fairchem.core.modules.normalization.normalizer."
+REFERENCES = "fairchem.core.modules.normalization.element_references."
 FC_M0 = "backbone.blocks.0.edge_wise.so2_conv_1.fc_m0.weights"
 
 
@@ -48,8 +50,35 @@ def normalizer(index, **changes):
     return change
 
 
-def references(values):
-    return task(0, element_references={"element_references": values})
+def normalizers(target="Normalizer", **given):
+    """The normalizer of all tasks of oc20."""
+
+    def change(checkpoint):
+        for index in range(3):
+            checkpoint.tasks[index]["normalizer"] = {"_target_": NORMALIZERS + target, **given}
+
+    return change
+
+
+def created(**given):
+    return normalizers("create_normalizer", **given)
+
+
+def tensor_of(value, target="torch.DoubleTensor"):
+    return {"_target_": target, "_args_": [value]}
+
+
+def references(values, target="ElementReferences"):
+    module = {"_target_": REFERENCES + target, "element_references": values}
+    return task(0, element_references=module)
+
+
+def oc20(members):
+    return next(t for t in members["tasks"] if t["name"] == "oc20")
+
+
+def has_rmsd(rmsd):
+    return lambda members: oc20(members)["rmsd"] == rmsd
 
 
 def tensor(name, **changes):
@@ -181,6 +210,38 @@ REFUSED = {
     "rmsd not finite": (normalizer(0, rmsd=float("nan")), "rmsd nan"),
     "forces of another scale": (normalizer(1, rmsd=2.0), "not the energy's gradient"),
     "no normalizer": (task(0, normalizer=None), "no normalizer"),
+    "normalizer without a target": (
+        task(0, normalizer={"mean": 0.0, "rmsd": 2.0}),
+        "normalizer None is not supported",
+    ),
+    "normalizer of another's": (
+        task(0, normalizer={"_target_": "mine.Normalizer", "rmsd": 2.0}),
+        "normalizer 'mine.Normalizer' is not supported",
+    ),
+    "fitted normalizers": (normalizers("fit_normalizers"), "fit_normalizers' is not supported"),
+    "normalizer with std": (normalizers(mean=0.0, std=2.0), "Normalizer with std 2.0"),
+    "normalizer with stdev": (normalizers(mean=0.0, stdev=2.0), "Normalizer with stdev 2.0"),
+    "normalizer twice": (normalizers(_args_=[0.0, 2.0], rmsd=2.0), "Normalizer with rmsd 2.0"),
+    "normalizer of three": (normalizers(_args_=[0.0, 1.0, 2.0]), "arguments [0.0, 1.0, 2.0]"),
+    "rmsd None": (normalizers(rmsd=None), "rmsd None"),
+    "rmsd of text": (normalizers(rmsd="2"), "rmsd '2'"),
+    "rmsd True": (normalizers(rmsd=True), "rmsd True"),
+    "an rmsd a component": (normalizers(rmsd=tensor_of([1.0, 2.0])), "rmsd [1.0, 2.0]"),
+    "computed rmsd": (normalizers(rmsd=tensor_of(1.0, "os.system")), "from 'os.system'"),
+    "created without a mean": (created(stdev=2.0), "create_normalizer needs mean and rmsd"),
+    "created without a scale": (created(mean=0.0), "create_normalizer needs mean and rmsd"),
+    "created with a mean": (created(mean=0.5, stdev=2.0), "mean 0.5"),
+    "created from a file": (
+        created(file="/data/normalizers.pt", mean=0.0, rmsd=2.0),
+        "is read from '/data/normalizers.pt', which the checkpoint does not hold",
+    ),
+    "created from data": (created(tensor=tensor_of([1.0, 2.0])), "made from a tensor of data"),
+    "created from another state": (created(state_dict={"rmsd": 2.0}), "state_dict {'rmsd': 2.0}"),
+    "created with more": (created(mean=0.0, rmsd=2.0, scale=3), "create_normalizer with scale 3"),
+    "other stdev of the forces": (
+        normalizer(1, _target_=NORMALIZERS + "create_normalizer", rmsd=None, stdev=2.0),
+        "not the energy's gradient",
+    ),
     "other property": (task(0, property="dipole"), "property 'dipole'"),
     "unknown data set": (task(0, datasets=["oc19"]), "'oc19'"),
     "data sets of text": (task(0, datasets="oc20"), "no list of data sets"),
@@ -190,6 +251,19 @@ REFUSED = {
     ),
     "references of text": (references("none"), "element_references are not a list"),
     "few references": (references([0.0] * 50), "50 element references for 100 elements"),
+    "no reference": (references([0.0]), "element_references are a list of 1"),
+    "references of another kind": (
+        references([0.0] * 100, "LinearReferences"),
+        "LinearReferences' are not supported",
+    ),
+    "references without a target": (
+        task(0, element_references={"element_references": [0.0] * 100}),
+        "element_references None are not supported",
+    ),
+    "references with more": (
+        task(0, element_references={"_target_": REFERENCES + "ElementReferences", "scale": 2.0}),
+        "ElementReferences with scale 2.0",
+    ),
     "references not finite": (
         references([float("inf")] * 101),
         "element_references are not a list",
@@ -227,15 +301,41 @@ ACCEPTED = {
     ),
     "no references": (
         task(0, element_references=None),
-        lambda m: next(t for t in m["tasks"] if t["name"] == "oc20")["references"] == [],
+        lambda m: oc20(m)["references"] == [],
     ),
     "single precision references": (
-        references({"_target_": "torch.FloatTensor", "_args_": [[0.1] * 100]}),
-        lambda m: (
-            next(t for t in m["tasks"] if t["name"] == "oc20")["references"][1]
-            == 0.10000000149011612
-        ),
+        references(tensor_of([0.1] * 100, "torch.FloatTensor")),
+        lambda m: oc20(m)["references"][1] == 0.10000000149011612,
     ),
+    "references as torch.tensor": (
+        references({"_target_": "torch.tensor", "data": [0.1] * 100}),
+        lambda m: oc20(m)["references"][1] == 0.10000000149011612,
+    ),
+    # Normalizer(mean=0.0, rmsd=1.0) and create_normalizer(file, state_dict, tensor, mean, rmsd,
+    # stdev) of fairchem-core 2.3 to 2.24; what each makes of its arguments is read from its code.
+    "rmsd by default": (normalizers(), has_rmsd(1.0)),
+    "rmsd": (normalizers(mean=0, rmsd=2), has_rmsd(2.0)),
+    "rmsd in its place": (normalizers(_args_=[0.0, 2.5]), has_rmsd(2.5)),
+    "rmsd as a tensor": (normalizers(rmsd=tensor_of(0.1)), has_rmsd(0.1)),
+    "rmsd as a tensor of one": (normalizers(rmsd=tensor_of([0.1])), has_rmsd(0.1)),
+    "rmsd in single precision": (
+        normalizers(rmsd=tensor_of([0.1], "torch.FloatTensor")),
+        has_rmsd(0.10000000149011612),
+    ),
+    "forces in single precision": (
+        normalizer(1, rmsd=tensor_of([1.423], "torch.FloatTensor")),
+        has_rmsd(1.423),
+    ),
+    "created from rmsd": (created(mean=0.0, rmsd=2.0), has_rmsd(2.0)),
+    "created from stdev": (created(mean=0.0, stdev=2.0), has_rmsd(2.0)),
+    "created from both": (created(mean=0.0, rmsd=3.0, stdev=2.0), has_rmsd(3.0)),
+    "created with nothing else": (
+        created(mean=0.0, rmsd=3.0, stdev=None, file=None, state_dict=None, _convert_="all"),
+        has_rmsd(3.0),
+    ),
+    "created in its place": (created(_args_=[None, None, None, 0.0, 2.0]), has_rmsd(2.0)),
+    "created from a state": (created(state_dict={"mean": 0.0, "rmsd": 2.0}), has_rmsd(2.0)),
+    "created from an old state": (created(state_dict={"mean": 0.0, "std": 2.0}), has_rmsd(2.0)),
     "no balanced channels": (
         backbone(charge_balanced_channels=None),
         lambda m: m["architecture"]["charge_channels"] == [0, 0],
