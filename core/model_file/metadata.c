@@ -5,6 +5,7 @@
 #include "model_file/json.h"
 #include "status.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -202,10 +203,14 @@ static umas_status read_references(yyjson_val *object, umas_task *task, umas_err
                          task->name, count, UMAS_ELEMENTS);
     yyjson_arr_iter iterator;
     yyjson_arr_iter_init(references, &iterator);
-    for (size_t z = 0; z < count; z++)
-        if (!umas_json_to_number(yyjson_arr_iter_next(&iterator), &task->reference[z]))
+    for (size_t z = 0; z < count; z++) {
+        yyjson_val *value = yyjson_arr_iter_next(&iterator);
+        if (z > 0 && yyjson_is_null(value))
+            task->reference[z] = NAN;
+        else if (!umas_json_to_number(value, &task->reference[z]))
             return umas_fail(error, UMAS_ERROR_FORMAT,
                              "task '%s': reference %zu is not a finite number", task->name, z);
+    }
     return UMAS_OK;
 }
 

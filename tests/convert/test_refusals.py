@@ -121,6 +121,12 @@ def missing_tensor(checkpoint):
     del checkpoint.weights["module.backbone.norm.affine_weight"]
 
 
+def merged(checkpoint):
+    for name in list(checkpoint.weights):
+        if ".routing_mlp." in name or ".composition_embedding." in name:
+            del checkpoint.weights[name]
+
+
 def extra_tensor(checkpoint):
     checkpoint.weights["module.backbone.force_block.weight"] = checkpoint.weights[
         "module.backbone.norm.affine_weight"
@@ -250,7 +256,6 @@ REFUSED = {
         "has an energy task but no embedding",
     ),
     "references of text": (references("none"), "element_references are not a list"),
-    "few references": (references([0.0] * 50), "50 element references for 100 elements"),
     "no reference": (references([0.0]), "element_references are a list of 1"),
     "references of another kind": (
         references([0.0] * 100, "LinearReferences"),
@@ -288,6 +293,8 @@ REFUSED = {
     "strides missing": (tensor(FC_M0, strides=(1,)), "malformed offset"),
     "negative size": (tensor(FC_M0, shape=(-3, 30, 48)), "malformed offset"),
     "no size": (tensor(FC_M0, shape=(0, 30, 48)), "is empty"),
+    "size beyond all": (tensor(FC_M0, shape=(2**40, 30, 48), strides=(0, 0, 0)), "malformed shape"),
+    "merged experts": (merged, "its experts are merged for one composition"),
     "size of text": (tensor(FC_M0, shape=("3", 30, 48)), "malformed offset"),
 }
 
@@ -310,6 +317,18 @@ ACCEPTED = {
     "references as torch.tensor": (
         references({"_target_": "torch.tensor", "data": [0.1] * 100}),
         lambda m: oc20(m)["references"][1] == 0.10000000149011612,
+    ),
+    "references for few elements": (
+        references(tensor_of([0.5] * 84)),
+        lambda m: (
+            oc20(m)["references"] == [0.5] * 84 + [None] * 16
+            and all(None not in t["references"] for t in m["tasks"] if t["name"] != "oc20")
+        ),
+    ),
+    "experts by DGL": (backbone(moe_layer_type="dgl"), lambda m: m["architecture"]["experts"] == 3),
+    "experts by a new kernel": (
+        backbone(moe_layer_type="fused"),
+        lambda m: m["architecture"]["experts"] == 3,
     ),
     # Normalizer(mean=0.0, rmsd=1.0) and create_normalizer(file, state_dict, tensor, mean, rmsd,
     # stdev) of fairchem-core 2.3 to 2.24; what each makes of its arguments is read from its code.

@@ -23,6 +23,7 @@ _REQUIRED = [
     ("chg_spin_emb_type", "pos_emb", "rand_emb"),
     ("use_dataset_embedding", True, True),
 ]
+# moe_layer_type, dgl or another, names a kernel: the weights are the same.
 _REQUIRED_OF_EXPERTS = [
     ("use_composition_embedding", False, True),
     ("use_global_embedding", False, False),
@@ -30,7 +31,6 @@ _REQUIRED_OF_EXPERTS = [
     ("moe_type", "so2", "so2"),
     ("moe_single", False, False),
     ("layers_moe", None, None),
-    ("moe_layer_type", "pytorch", "pytorch"),
 ]
 
 

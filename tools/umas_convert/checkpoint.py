@@ -1,6 +1,7 @@
 """Opening a fairchem checkpoint: a zip archive of a pickle and of storages, mapped, not copied."""
 
 import hashlib
+import math
 import mmap
 import struct
 import zipfile
@@ -20,6 +21,17 @@ _DTYPES = {
     "torch.HalfStorage": "<f2",
     "torch.BFloat16Storage": "<u2",
 }
+# What a tensor in the configuration may hold as well.
+_INTEGERS = {
+    "torch.LongStorage": "<i8",
+    "torch.IntStorage": "<i4",
+    "torch.ShortStorage": "<i2",
+    "torch.CharStorage": "i1",
+    "torch.ByteStorage": "u1",
+    "torch.BoolStorage": "?",
+}
+_CONFIGURED = 2**20  # numbers of all such tensors together; more are no settings
+_LARGEST = 2**40  # numbers of a tensor, which may be far more than its storage has
 
 
 class Checkpoint:
@@ -39,6 +51,7 @@ class Checkpoint:
         self._entries, self._root = self._directory()
         self._check_byte_order()
         self._storages = {}
+        self._configured_numbers = 0
         checkpoint = self._load()
         if not isinstance(checkpoint, Record) or checkpoint.name != CHECKPOINT:
             found = describe_object(checkpoint, in_words(checkpoint))
@@ -73,26 +86,43 @@ class Checkpoint:
 
     def array(self, name):
         """The named weight as a float32 array: a view of the file where it is stored as that."""
-        tensor = self.weights[name]
-        storage, bfloat = self._storage(name, tensor.storage)
+        view, bfloat = self._view(f"tensor {name}", self.weights[name], _DTYPES)
+        if bfloat:
+            return (view.astype("<u4") << np.uint32(16)).view("<f4")
+        return view.astype("<f4", copy=False)
+
+    def _configured(self, tensor):
+        """Numbers of a tensor of the configuration: nested lists, or one number."""
+        where = "a tensor of the configuration"
+        view, bfloat = self._view(where, tensor, _DTYPES | _INTEGERS)
+        self._configured_numbers += view.size
+        if self._configured_numbers > _CONFIGURED:
+            raise ModelError("tensors of the configuration hold too many numbers for settings")
+        if bfloat:
+            view = (view.astype("<u4") << np.uint32(16)).view("<f4")
+        return view.tolist()
+
+    def _view(self, where, tensor, dtypes):
+        """(the numbers of a tensor in the file, are they bfloat16)"""
+        storage, bfloat = self._storage(where, tensor.storage, dtypes)
         shape, strides = tensor.shape, tensor.strides
         numbers = (tensor.offset, *shape, *strides)
         if any(type(n) is not int or n < 0 for n in numbers) or len(shape) != len(strides):
-            raise ModelError(f"tensor {name}: a negative or malformed offset, size or stride")
+            raise ModelError(f"{where}: a negative or malformed offset, size or stride")
         if 0 in shape:
-            raise ModelError(f"tensor {name} is empty")
+            raise ModelError(f"{where} is empty")
+        if math.prod(shape) > _LARGEST:
+            raise ModelError(f"{where} has a malformed shape, {list(shape)}")
         last = tensor.offset + sum((n - 1) * stride for n, stride in zip(shape, strides))
         if last >= len(storage):
             raise ModelError(
-                f"tensor {name} reaches number {last} of a storage that has {len(storage)}"
+                f"{where} reaches number {last} of a storage that has {len(storage)}"
             )
         step = storage.itemsize
         view = np.lib.stride_tricks.as_strided(
             storage[tensor.offset :], shape, [s * step for s in strides], writeable=False
         )
-        if bfloat:
-            return (view.astype("<u4") << np.uint32(16)).view("<f4")
-        return view.astype("<f4", copy=False)
+        return view, bfloat
 
     def _directory(self):
         """{name: ZipInfo} of the archive and the folder that all of it is in."""
@@ -153,16 +183,16 @@ class Checkpoint:
             raise ModelError(f"{self.path}: damaged, entry {name!r} does not have its checksum")
         return record
 
-    def _storage(self, name, reference):
+    def _storage(self, where, reference, dtypes):
         """(numbers, are they bfloat16) of a storage, read and checked once."""
-        if reference.type not in _DTYPES:
-            raise ModelError(f"tensor {name} is of type {reference.type}, not of floating point")
+        if reference.type not in dtypes:
+            raise ModelError(f"{where} is of type {reference.type}, not of floating point")
         if reference not in self._storages:
-            dtype = np.dtype(_DTYPES[reference.type])
+            dtype = np.dtype(dtypes[reference.type])
             record = self._record("data/" + reference.key)
             if len(record) != reference.count * dtype.itemsize:
                 raise ModelError(
-                    f"tensor {name}: its storage has {len(record)} bytes where {reference.count} "
+                    f"{where}: its storage has {len(record)} bytes where {reference.count} "
                     f"numbers are declared"
                 )
             self._storages[reference] = np.frombuffer(record, dtype)
@@ -171,7 +201,7 @@ class Checkpoint:
     def _field(self, checkpoint, name, kind):
         if name not in checkpoint.fields:
             raise ModelError(f"{self.path}: the checkpoint has no {name}")
-        value = plain(checkpoint.fields[name])
+        value = plain(checkpoint.fields[name], self._configured)
         if not isinstance(value, kind):
             raise ModelError(f"{self.path}: {name} is not {in_words(kind())}")
         return value

@@ -123,7 +123,9 @@ def _created(normalizer, where):
 
 
 def _references(config, elements):
-    """eV per atom by atomic number; an empty list where the task has none."""
+    """eV per atom by atomic number; None for an element that the task has no energy for.
+
+    An empty list where the task has no references at all: its energies are the network's."""
     module = config.get("element_references")
     if module is None:
         return []
@@ -138,6 +140,6 @@ def _references(config, elements):
         raise ModelError(f"{where} are not a list of numbers")
     if len(values) < 2:
         raise ModelError(f"{where} are a list of {len(values)}: no element has one")
-    if len(values) < elements:
-        raise ModelError(f"{where}: {len(values)} element references for {elements} elements")
-    return [float(value) for value in values[:elements]]
+    # fairchem looks an element up by its number and fails beyond the end of the list.
+    missing = [None] * (elements - len(values))
+    return [float(value) for value in values[:elements]] + missing

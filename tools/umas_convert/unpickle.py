@@ -10,7 +10,7 @@ import io
 import pickletools
 from dataclasses import dataclass, field
 
-from . import ModelError
+from . import ModelError, python_objects
 
 CHECKPOINT = "fairchem.core.units.mlip_unit.api.inference.MLIPInferenceCheckpoint"
 
@@ -40,6 +40,8 @@ OMEGACONF = {
     "omegaconf.nodes.IntegerNode",
     "omegaconf.nodes.FloatNode",
     "omegaconf.nodes.BooleanNode",
+    "omegaconf.nodes.PathNode",
+    "omegaconf.nodes.BytesNode",
 }
 
 # Objects that become a Record: their fields are kept, their class is never looked up.
@@ -52,12 +54,13 @@ CALLS = {
     "torch._utils._rebuild_tensor_v2",
     "torch._utils._rebuild_parameter",
     "torch.Size",
-}
+} | python_objects.CALLS
 
 # Names that stand for a type and are only carried about: element types of OmegaConf containers,
 # storage types of persistent ids, number types.
 INERT = (
     STORAGES
+    | {python_objects.ARRAY}
     | {f"builtins.{name}" for name in ("dict", "list", "tuple", "int", "float", "str", "bool")}
     | {f"typing.{name}" for name in ("Any", "Dict", "List", "Optional", "Tuple", "Union")}
     | {f"torch.{name}" for name in ("float16", "float32", "float64", "bfloat16", "int64", "int32")}
@@ -120,6 +123,8 @@ def in_words(value):
         type(None): "nothing",
         TensorReference: "a tensor",
         StorageReference: "a tensor's storage",
+        python_objects.Array: "an array",
+        python_objects.NumberType: "a number type",
     }
     return kinds.get(type(value), "a number")
 
@@ -286,6 +291,13 @@ class _Machine:
         # An ordered dictionary of tensors carries module versions as an attribute: not needed.
         if isinstance(target, dict):
             return
+        if isinstance(target, (python_objects.NumberType, python_objects.Array)):
+            if not python_objects.set_state(target, state):
+                raise ModelError(
+                    "refused: the pickle holds an array of numpy that is not one of numbers in "
+                    "little-endian order; nothing was run"
+                )
+            return
         if not isinstance(target, Record) or not isinstance(state, dict):
             raise ModelError(
                 f"refused: the pickle sets the state of {_shown(target)}; nothing was run"
@@ -343,6 +355,9 @@ def _shown(value):
 
 
 def _call(name, arguments):
+    if name in python_objects.CALLS:
+        value = python_objects.call(name, arguments)
+        return _wrong(name) if value is None else value
     if name == "collections.OrderedDict":
         return {} if arguments == () else _wrong(name)
     if name == "collections.defaultdict":
@@ -362,26 +377,31 @@ def _wrong(name):
     raise ModelError(f"refused: the pickle calls {name!r} with arguments no checkpoint gives it")
 
 
-def plain(value):
-    """`value` with OmegaConf containers turned into dictionaries, lists and numbers."""
-    return _plain(value, {}, 0)
+def plain(value, numbers):
+    """`value` with OmegaConf containers, tensors and arrays turned into dictionaries, lists and
+    numbers; numbers(tensor) gives those of a TensorReference."""
+    return _plain(value, numbers, {}, 0)
 
 
-def _plain(value, known, depth):
+def _plain(value, numbers, known, depth):
     if depth > 100:
         raise ModelError("the configuration in the checkpoint is nested too deeply")
-    if not isinstance(value, (dict, list, tuple, Record)):
+    if isinstance(value, python_objects.Array):
+        return value.values
+    if not isinstance(value, (dict, list, tuple, Record, TensorReference)):
         return value
     if id(value) not in known:
-        known[id(value)] = _plain_container(value, known, depth)
+        known[id(value)] = _plain_container(value, numbers, known, depth)
     return known[id(value)]
 
 
-def _plain_container(value, known, depth):
+def _plain_container(value, numbers, known, depth):
+    if isinstance(value, TensorReference):
+        return numbers(value)
     if isinstance(value, dict):
-        return {key: _plain(item, known, depth + 1) for key, item in value.items()}
+        return {key: _plain(item, numbers, known, depth + 1) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item, known, depth + 1) for item in value]
+        return [_plain(item, numbers, known, depth + 1) for item in value]
     if value.name.startswith("omegaconf.nodes."):
         inner = value.fields.get("_val")
     elif value.name in ("omegaconf.dictconfig.DictConfig", "omegaconf.listconfig.ListConfig"):
@@ -393,4 +413,4 @@ def _plain_container(value, known, depth):
             f"the configuration holds {inner!r}, an OmegaConf reference without its value; "
             "save the checkpoint with resolved configurations"
         )
-    return _plain(inner, known, depth + 1)
+    return _plain(inner, numbers, known, depth + 1)
