@@ -81,6 +81,8 @@ typedef struct umas_architecture {
     int embeddings;         /* rows of the data-set embedding */
     int heads;              /* slots of the energy head */
     double cutoff;          /* A */
+    int max_neighbors; /* nearest neighbours of an atom that the model was trained with; 0: all */
+    int strict_neighbors; /* 1: that many and no more; 0: those as far as the last of them, too */
     int composition_counts_zero_row; /* UMA-S-1.2: the mean composition divides by N + 1 */
     int charge_channel[2]; /* scalar channels [first, end) balanced to the charge; equal: none */
     int spin_channel[2];   /* scalar channels [first, end) balanced to spin - 1; equal: none */

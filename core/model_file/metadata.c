@@ -119,11 +119,31 @@ static umas_status read_integers(yyjson_val *object, umas_architecture *a, umas_
     return UMAS_OK;
 }
 
+/* Members that files of before do not have: what fairchem takes where a checkpoint is silent. */
+static umas_status read_neighbors(yyjson_val *object, umas_architecture *a, umas_error *error) {
+    const struct {
+        const char *key;
+        int *value, high, otherwise;
+    } field[] = {
+        {"max_neighbors", &a->max_neighbors, INT32_MAX, 300},
+        {"strict_neighbors", &a->strict_neighbors, 1, 0},
+    };
+    for (size_t i = 0; i < sizeof field / sizeof *field; i++) {
+        *field[i].value = field[i].otherwise;
+        if (yyjson_obj_get(object, field[i].key) == NULL) continue;
+        const umas_status status = umas_json_integer(object, "architecture", field[i].key, 0,
+                                                     field[i].high, field[i].value, error);
+        if (status != UMAS_OK) return status;
+    }
+    return UMAS_OK;
+}
+
 static umas_status read_architecture(yyjson_val *root, umas_architecture *a, umas_error *error) {
     const char *what = "architecture";
     yyjson_val *object;
     umas_status status = umas_json_object(root, WHAT, what, &object, error);
     if (status == UMAS_OK) status = read_integers(object, a, error);
+    if (status == UMAS_OK) status = read_neighbors(object, a, error);
     if (status != UMAS_OK) return status;
     if (a->lmax != 2 || a->mmax < 1 || a->mmax > 2)
         return umas_fail(error, UMAS_ERROR_UNSUPPORTED,

@@ -46,6 +46,8 @@ def check_members(name, kind, members, source):
         "experts": experts,
         "routing_channels": 2 * experts,
         "cutoff": 6.0,
+        "max_neighbors": 300,  # that of eSCNMDBackbone, which these checkpoints leave out
+        "strict_neighbors": 0,
         "composition_counts_zero_row": kind.version == "1.2",
         "charge_channels": [0, 3] if kind.version == "1.2.1" else [0, 0],
         "spin_channels": [3, 5] if "spin_balanced_channels" in kind.backbone else [0, 0],

@@ -77,6 +77,15 @@ def oc20(members):
     return next(t for t in members["tasks"] if t["name"] == "oc20")
 
 
+def has_neighbors(most, strict):
+    def holds(members):
+        a = members["architecture"]
+        found = a["max_neighbors"], a["strict_neighbors"]
+        return found == (most, strict) and type(found[1]) is int
+
+    return holds
+
+
 def has_rmsd(rmsd):
     return lambda members: oc20(members)["rmsd"] == rmsd
 
@@ -194,6 +203,13 @@ REFUSED = {
     "huge width": (backbone(sphere_channels=10**9), "sphere_channels 1000000000"),
     "width of text": (backbone(hidden_channels="6"), "hidden_channels '6'"),
     "no cutoff": (backbone(cutoff=0), "cutoff 0"),
+    "neighbours of text": (backbone(max_neighbors="all"), "max_neighbors 'all'"),
+    "half a neighbour": (backbone(max_neighbors=30.5), "max_neighbors 30.5"),
+    "neighbours beyond all": (backbone(max_neighbors=2**31), "max_neighbors 2147483648"),
+    "strictness of text": (
+        backbone(enforce_max_neighbors_strictly="no"),
+        "enforce_max_neighbors_strictly 'no'",
+    ),
     "other backbone": (backbone(model="escaip_backbone"), "backbone 'escaip_backbone'"),
     "no mapping": (without("dataset_mapping"), "the backbone has no dataset_mapping"),
     "list and mapping": (backbone(dataset_list=["omat"]), "both dataset_list and dataset_mapping"),
@@ -355,6 +371,12 @@ ACCEPTED = {
     "created in its place": (created(_args_=[None, None, None, 0.0, 2.0]), has_rmsd(2.0)),
     "created from a state": (created(state_dict={"mean": 0.0, "rmsd": 2.0}), has_rmsd(2.0)),
     "created from an old state": (created(state_dict={"mean": 0.0, "std": 2.0}), has_rmsd(2.0)),
+    "few neighbours": (backbone(max_neighbors=30), has_neighbors(30, 0)),
+    "all neighbours": (backbone(max_neighbors=-1), has_neighbors(0, 0)),
+    "strictly few neighbours": (
+        backbone(max_neighbors=20, enforce_max_neighbors_strictly=True),
+        has_neighbors(20, 1),
+    ),
     "no balanced channels": (
         backbone(charge_balanced_channels=None),
         lambda m: m["architecture"]["charge_channels"] == [0, 0],

@@ -180,6 +180,9 @@ static void append_architecture(text *t, const umas_architecture *a) {
            a->lmax, a->mmax, a->distance_functions, a->elements, a->experts);
     append(t, "\"routing_channels\":%d,\"embeddings\":%d,\"heads\":%d,\"cutoff\":%.17g,",
            a->routing_channels, a->embeddings, a->heads, a->cutoff);
+    if (a->max_neighbors > 0)
+        append(t, "\"max_neighbors\":%d,\"strict_neighbors\":%d,", a->max_neighbors,
+               a->strict_neighbors);
     append(t, "\"composition_counts_zero_row\":%s,\"charge_channels\":[%d,%d],",
            a->composition_counts_zero_row ? "true" : "false", a->charge_channel[0],
            a->charge_channel[1]);

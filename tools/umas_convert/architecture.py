@@ -87,6 +87,8 @@ def read_architecture(model_config):
         "experts": experts,
         "routing_channels": 2 * experts,
         "cutoff": _cutoff(backbone),
+        "max_neighbors": _max_neighbors(backbone),
+        "strict_neighbors": _strict_neighbors(backbone),
         "composition_counts_zero_row": experts > 0 and model_config.get("model_id") == "UMA-S-1.2",
         "charge_channels": _channel_range(backbone, "charge_balanced_channels", channels),
         "spin_channels": _channel_range(backbone, "spin_balanced_channels", channels),
@@ -170,6 +172,20 @@ def _cutoff(backbone):
     if type(value) not in (int, float) or not 0 < value <= 100:
         raise ModelError(f"cutoff {value!r} is not supported (more than 0 and up to 100 A is)")
     return float(value)
+
+
+def _max_neighbors(backbone):
+    value = backbone.get("max_neighbors", 300)
+    if type(value) is not int or value >= 2**31:
+        raise ModelError(f"max_neighbors {value!r} is not supported (integers below 2^31 are)")
+    return max(value, 0)  # fairchem keeps all neighbours where it is not positive
+
+
+def _strict_neighbors(backbone):
+    value = backbone.get("enforce_max_neighbors_strictly", False)
+    if type(value) is not bool:
+        raise ModelError(f"enforce_max_neighbors_strictly {value!r} is neither True nor False")
+    return int(value)
 
 
 def _channel_range(backbone, key, channels):
