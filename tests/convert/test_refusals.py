@@ -136,6 +136,13 @@ def merged(checkpoint):
             del checkpoint.weights[name]
 
 
+def unused(checkpoint):
+    checkpoint.backbone["use_dataset_embedding"] = False
+    for name in list(checkpoint.weights):
+        if ".dataset_embedding." in name:
+            del checkpoint.weights[name]
+
+
 def extra_tensor(checkpoint):
     checkpoint.weights["module.backbone.force_block.weight"] = checkpoint.weights[
         "module.backbone.norm.affine_weight"
@@ -175,7 +182,18 @@ REFUSED = {
     "charge by sines": (backbone(chg_spin_emb_type="pos_emb"), "chg_spin_emb_type 'pos_emb'"),
     "charge by default": (without("chg_spin_emb_type"), "chg_spin_emb_type 'pos_emb'"),
     "charge by a line": (backbone(chg_spin_emb_type="lin_emb"), "chg_spin_emb_type 'lin_emb'"),
-    "no data-set embedding": (backbone(use_dataset_embedding=False), "use_dataset_embedding False"),
+    "embeddings that are not used": (
+        backbone(use_dataset_embedding=False),
+        "tensor backbone.dataset_embedding.dataset_emb_dict.oc20.weight is no part",
+    ),
+    "mix of a data set that is not used": (unused, "mix_csd.weight has shape [8, 24], not [8, 16]"),
+    "text for an embedding": (
+        backbone(use_dataset_embedding="no"),
+        "use_dataset_embedding 'no' is neither",
+    ),
+    "UMA-M": (backbone(lmax=4, mmax=2), "UMA-M (lmax 4) is not supported; UMA-S is"),
+    "a large eSEN": (backbone(lmax=4, num_experts=0), ": lmax 4 is not supported (2 is)"),
+    "a solvent": (backbone(use_solvent_embedding=True), "use_solvent_embedding True"),
     "no composition": (
         backbone(use_composition_embedding=False),
         "use_composition_embedding False",
@@ -371,6 +389,10 @@ ACCEPTED = {
     "created in its place": (created(_args_=[None, None, None, 0.0, 2.0]), has_rmsd(2.0)),
     "created from a state": (created(state_dict={"mean": 0.0, "rmsd": 2.0}), has_rmsd(2.0)),
     "created from an old state": (created(state_dict={"mean": 0.0, "std": 2.0}), has_rmsd(2.0)),
+    "no solvent": (
+        backbone(use_solvent_embedding=False),
+        lambda m: m["model_id"] == "UMA-S-1.2.1",
+    ),
     "few neighbours": (backbone(max_neighbors=30), has_neighbors(30, 0)),
     "all neighbours": (backbone(max_neighbors=-1), has_neighbors(0, 0)),
     "strictly few neighbours": (

@@ -14,7 +14,7 @@ def read_tasks(tasks_config, elements, embedding_row, head_slot):
     """`tasks` of docs/file-format.md, sorted by name: one for each data set with an energy task.
 
     elements       rows of the element tables
-    embedding_row  data-set name -> row of the embedding table
+    embedding_row  data-set name -> row of the embedding table; empty: row 0 for all
     head_slot      data-set name -> slot of the energy head; empty: slot 0 for all
     """
     tasks = {}
@@ -43,7 +43,7 @@ def read_tasks(tasks_config, elements, embedding_row, head_slot):
 
 
 def _task(name, embedding_row, head_slot, scale, references):
-    if name not in embedding_row:
+    if embedding_row and name not in embedding_row:
         raise ModelError(f"data set {name!r} has an energy task but no embedding")
     if head_slot and name not in head_slot:
         raise ModelError(f"data set {name!r} has an energy task but no head")
@@ -51,7 +51,7 @@ def _task(name, embedding_row, head_slot, scale, references):
         raise ModelError(f"data set {name!r}: names have 1 to {_NAME_BYTES} bytes")
     return {
         "name": name,
-        "embedding": embedding_row[name],
+        "embedding": embedding_row.get(name, 0),
         "head": head_slot.get(name, 0),
         "rmsd": scale,
         "references": references,

@@ -30,7 +30,7 @@ class Weights:
     """The model file's tensors, read from a checkpoint when asked for.
 
     checkpoint  Checkpoint
-    rows        names of the data-set embeddings, in the order of the table
+    rows        names of the data-set embeddings, in the order of the table; empty: none
     head        Head
     slots       slots of the energy head
     """
@@ -42,12 +42,16 @@ class Weights:
         self.head = head
         self.slots = slots
 
-    def tensor(self, name, _shape):
+    def tensor(self, name, shape):
         """The float32 array of this name in the model file; its shape is the writer's to check."""
         if name == "backbone.dataset_embedding.weight":
+            if not self.rows:
+                return np.zeros(shape, "<f4")
             return np.concatenate([self._read(source) for source in self.sources(name)])
         source = self.sources(name)[0]
         array = self._read(source)
+        if name == "backbone.mix_csd.weight" and not self.rows:
+            return _with_no_data_set(source, array, shape)
         if self._has_expert_axis(name):
             if not source.endswith(".weights"):
                 return array[None]
@@ -85,7 +89,8 @@ class Weights:
             if source not in self.checkpoint.weights:
                 raise ModelError(f"the checkpoint has no tensor {source}")
         for source in sorted(set(self.checkpoint.weights) - wanted):
-            embedding = source.startswith("backbone.dataset_embedding.dataset_emb_dict.")
+            prefix = "backbone.dataset_embedding.dataset_emb_dict."
+            embedding = self.rows and source.startswith(prefix)
             if source.startswith(_UNIFIED) and source[len(_UNIFIED) :] in _UNIFIED_PARTS:
                 self._check_unified(source, names)
             elif not embedding and not _NOT_NEEDED.fullmatch(source):
@@ -110,3 +115,14 @@ class Weights:
 
     def _read(self, source):
         return self.checkpoint.array(source)
+
+
+def _with_no_data_set(source, array, shape):
+    """The mix of charge and spin as one of charge, spin and a data set that counts for nothing."""
+    channels = shape[0]
+    if array.shape != (channels, 2 * channels):
+        raise ModelError(
+            f"tensor {source} has shape {list(array.shape)}, not {[channels, 2 * channels]}, which "
+            "a model without data-set embedding has"
+        )
+    return np.concatenate([array, np.zeros((channels, channels), "<f4")], axis=1)
