@@ -92,7 +92,8 @@ typedef struct umas_task {
     int embedding;                   /* row of the data-set embedding */
     int head;                        /* slot of the energy head */
     double rmsd;                     /* eV; energy = rmsd * network + references */
-    double reference[UMAS_ELEMENTS]; /* eV per atom, by atomic number */
+    double reference[UMAS_ELEMENTS]; /* eV per atom, by atomic number; NaN: an element that the
+                                      * task has no energy for */
 } umas_task;
 
 /* Map and check the model file at `path` (safetensors as umas-convert writes it).  Every offset,

@@ -1,6 +1,7 @@
 /* umas-info FILE: what a model file holds, in a table. */
 #include "umas.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,25 +83,43 @@ static void print_architecture(const umas_architecture *a) {
     print_integer("energy heads", a->heads);
 }
 
-/* Elements with a non-zero reference, neighbours in the periodic table joined: "5 (H-Be, O)". */
-static void print_references(const umas_task *task) {
-    int count = 0;
-    for (int z = 1; z < UMAS_ELEMENTS; z++) count += task->reference[z] != 0;
-    if (count == 0) {
-        printf("none");
-        return;
-    }
-    printf("%d (", count);
+/* What a task knows of an element: nothing to add (0), a reference energy, or no energy at all. */
+enum { NO_REFERENCE, REFERENCE, NO_ENERGY };
+
+static int kind_of(const umas_task *task, int z) {
+    if (z >= UMAS_ELEMENTS) return -1;
+    if (isnan(task->reference[z])) return NO_ENERGY;
+    return task->reference[z] != 0 ? REFERENCE : NO_REFERENCE;
+}
+
+/* Elements of a kind, neighbours in the periodic table joined: "H-Be, O". */
+static void print_elements(const umas_task *task, int kind) {
     const char *separator = "";
     for (int z = 1; z < UMAS_ELEMENTS; z++) {
-        if (task->reference[z] == 0) continue;
+        if (kind_of(task, z) != kind) continue;
         const int first = z;
-        while (z + 1 < UMAS_ELEMENTS && task->reference[z + 1] != 0) z++;
+        while (kind_of(task, z + 1) == kind) z++;
         printf("%s%s", separator, umas_element_symbol(first));
         if (z > first) printf("-%s", umas_element_symbol(z));
         separator = ", ";
     }
-    printf(")");
+}
+
+/* "5 (H-Be, O), no energy for Pu-Es" */
+static void print_references(const umas_task *task) {
+    int count[3] = {0};
+    for (int z = 1; z < UMAS_ELEMENTS; z++) count[kind_of(task, z)]++;
+    if (count[REFERENCE] > 0) {
+        printf("%d (", count[REFERENCE]);
+        print_elements(task, REFERENCE);
+        printf(")");
+    } else {
+        printf("none");
+    }
+    if (count[NO_ENERGY] > 0) {
+        printf(", no energy for ");
+        print_elements(task, NO_ENERGY);
+    }
 }
 
 static void print_tasks(const umas_model *model) {

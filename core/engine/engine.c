@@ -157,6 +157,11 @@ umas_status umas_engine_set_composition(umas_engine *engine, const int64_t *coun
                              "element %s (atomic number %d) is not one of those that this model "
                              "was trained for: %s",
                              umas_element_symbol(z), z, umas_model_trained_elements(engine->model));
+        if (counts[z] > 0 && isnan(engine->setup.task->reference[z]))
+            return umas_fail(error, UMAS_ERROR_ARGUMENT,
+                             "task '%s' of this model has no energy for element %s (atomic number "
+                             "%d); use another task",
+                             engine->setup.task->name, umas_element_symbol(z), z);
         atoms += counts[z];
     }
     engine->system_atoms = -1;

@@ -5,6 +5,7 @@
 #include "model_file/json.h"
 #include "status.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -123,8 +124,7 @@ static umas_status read_max_neighbors(yyjson_val *object, umas_architecture *a, 
     static const char key[] = "max_neighbors";
     a->max_neighbors = 300;
     if (yyjson_obj_get(object, key) == NULL) return UMAS_OK;
-    return umas_json_integer(object, "architecture", key, 0, INT32_MAX - 1, &a->max_neighbors,
-                             error);
+    return umas_json_integer(object, "architecture", key, 0, INT32_MAX, &a->max_neighbors, error);
 }
 
 static umas_status read_architecture(yyjson_val *root, umas_architecture *a, umas_error *error) {
@@ -132,6 +132,7 @@ static umas_status read_architecture(yyjson_val *root, umas_architecture *a, uma
     yyjson_val *object;
     umas_status status = umas_json_object(root, WHAT, what, &object, error);
     if (status == UMAS_OK) status = read_integers(object, a, error);
+    if (status == UMAS_OK) status = read_max_neighbors(object, a, error);
     if (status != UMAS_OK) return status;
     if (a->lmax != 2 || a->mmax < 1 || a->mmax > 2)
         return umas_fail(error, UMAS_ERROR_UNSUPPORTED,
@@ -146,7 +147,6 @@ static umas_status read_architecture(yyjson_val *root, umas_architecture *a, uma
         status = umas_fail(error, UMAS_ERROR_FORMAT,
                            "architecture: 'cutoff' is %g, it must be above 0 and at most %g",
                            a->cutoff, MAX_CUTOFF);
-    if (status == UMAS_OK) status = read_max_neighbors(object, a, error);
     if (status == UMAS_OK)
         status = umas_json_boolean(object, what, "composition_counts_zero_row",
                                    &a->composition_counts_zero_row, error);
@@ -212,10 +212,14 @@ static umas_status read_references(yyjson_val *object, umas_task *task, umas_err
                          task->name, count, UMAS_ELEMENTS);
     yyjson_arr_iter iterator;
     yyjson_arr_iter_init(references, &iterator);
-    for (size_t z = 0; z < count; z++)
-        if (!umas_json_to_number(yyjson_arr_iter_next(&iterator), &task->reference[z]))
+    for (size_t z = 0; z < count; z++) {
+        yyjson_val *value = yyjson_arr_iter_next(&iterator);
+        if (z > 0 && yyjson_is_null(value))
+            task->reference[z] = NAN;
+        else if (!umas_json_to_number(value, &task->reference[z]))
             return umas_fail(error, UMAS_ERROR_FORMAT,
                              "task '%s': reference %zu is not a finite number", task->name, z);
+    }
     return UMAS_OK;
 }
 

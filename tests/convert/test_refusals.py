@@ -8,6 +8,8 @@ from pathlib import Path
 
 from support import CONVERT, Checkpoint, check, check_refused, finish, read_model, run
 
+NORMALIZERS = "fairchem.core.modules.normalization.normalizer."
+REFERENCES = "fairchem.core.modules.normalization.element_references."
 FC_M0 = "backbone.blocks.0.edge_wise.so2_conv_1.fc_m0.weights"
 
 
@@ -48,8 +50,39 @@ def normalizer(index, **changes):
     return change
 
 
-def references(values):
-    return task(0, element_references={"element_references": values})
+def normalizers(target="Normalizer", **given):
+    """The normalizer of all tasks of oc20."""
+
+    def change(checkpoint):
+        for index in range(3):
+            checkpoint.tasks[index]["normalizer"] = {"_target_": NORMALIZERS + target, **given}
+
+    return change
+
+
+def created(**given):
+    return normalizers("create_normalizer", **given)
+
+
+def tensor_of(value, target="torch.DoubleTensor"):
+    return {"_target_": target, "_args_": [value]}
+
+
+def references(values, target="ElementReferences"):
+    module = {"_target_": REFERENCES + target, "element_references": values}
+    return task(0, element_references=module)
+
+
+def oc20(members):
+    return next(t for t in members["tasks"] if t["name"] == "oc20")
+
+
+def has_neighbors(most):
+    return lambda members: members["architecture"]["max_neighbors"] == most
+
+
+def has_rmsd(rmsd):
+    return lambda members: oc20(members)["rmsd"] == rmsd
 
 
 def tensor(name, **changes):
@@ -92,6 +125,19 @@ def missing_tensor(checkpoint):
     del checkpoint.weights["module.backbone.norm.affine_weight"]
 
 
+def merged(checkpoint):
+    for name in list(checkpoint.weights):
+        if ".routing_mlp." in name or ".composition_embedding." in name:
+            del checkpoint.weights[name]
+
+
+def unused(checkpoint):
+    checkpoint.backbone["use_dataset_embedding"] = False
+    for name in list(checkpoint.weights):
+        if ".dataset_embedding." in name:
+            del checkpoint.weights[name]
+
+
 def extra_tensor(checkpoint):
     checkpoint.weights["module.backbone.force_block.weight"] = checkpoint.weights[
         "module.backbone.norm.affine_weight"
@@ -131,7 +177,18 @@ REFUSED = {
     "charge by sines": (backbone(chg_spin_emb_type="pos_emb"), "chg_spin_emb_type 'pos_emb'"),
     "charge by default": (without("chg_spin_emb_type"), "chg_spin_emb_type 'pos_emb'"),
     "charge by a line": (backbone(chg_spin_emb_type="lin_emb"), "chg_spin_emb_type 'lin_emb'"),
-    "no data-set embedding": (backbone(use_dataset_embedding=False), "use_dataset_embedding False"),
+    "embeddings that are not used": (
+        backbone(use_dataset_embedding=False),
+        "tensor backbone.dataset_embedding.dataset_emb_dict.oc20.weight is no part",
+    ),
+    "mix of a data set that is not used": (unused, "mix_csd.weight has shape [8, 24], not [8, 16]"),
+    "text for an embedding": (
+        backbone(use_dataset_embedding="no"),
+        "use_dataset_embedding 'no' is neither",
+    ),
+    "UMA-M": (backbone(lmax=4, mmax=2), "UMA-M (lmax 4) is not supported; UMA-S is"),
+    "a large eSEN": (backbone(lmax=4, num_experts=0), ": lmax 4 is not supported (2 is)"),
+    "a solvent": (backbone(use_solvent_embedding=True), "use_solvent_embedding True"),
     "no composition": (
         backbone(use_composition_embedding=False),
         "use_composition_embedding False",
@@ -159,6 +216,9 @@ REFUSED = {
     "huge width": (backbone(sphere_channels=10**9), "sphere_channels 1000000000"),
     "width of text": (backbone(hidden_channels="6"), "hidden_channels '6'"),
     "no cutoff": (backbone(cutoff=0), "cutoff 0"),
+    "neighbours of text": (backbone(max_neighbors="all"), "max_neighbors 'all'"),
+    "half a neighbour": (backbone(max_neighbors=30.5), "max_neighbors 30.5"),
+    "neighbours beyond all": (backbone(max_neighbors=2**31), "max_neighbors 2147483648"),
     "other backbone": (backbone(model="escaip_backbone"), "backbone 'escaip_backbone'"),
     "no mapping": (without("dataset_mapping"), "the backbone has no dataset_mapping"),
     "list and mapping": (backbone(dataset_list=["omat"]), "both dataset_list and dataset_mapping"),
@@ -181,6 +241,38 @@ REFUSED = {
     "rmsd not finite": (normalizer(0, rmsd=float("nan")), "rmsd nan"),
     "forces of another scale": (normalizer(1, rmsd=2.0), "not the energy's gradient"),
     "no normalizer": (task(0, normalizer=None), "no normalizer"),
+    "normalizer without a target": (
+        task(0, normalizer={"mean": 0.0, "rmsd": 2.0}),
+        "normalizer None is not supported",
+    ),
+    "normalizer of another's": (
+        task(0, normalizer={"_target_": "mine.Normalizer", "rmsd": 2.0}),
+        "normalizer 'mine.Normalizer' is not supported",
+    ),
+    "fitted normalizers": (normalizers("fit_normalizers"), "fit_normalizers' is not supported"),
+    "normalizer with std": (normalizers(mean=0.0, std=2.0), "Normalizer with std 2.0"),
+    "normalizer with stdev": (normalizers(mean=0.0, stdev=2.0), "Normalizer with stdev 2.0"),
+    "normalizer twice": (normalizers(_args_=[0.0, 2.0], rmsd=2.0), "Normalizer with rmsd 2.0"),
+    "normalizer of three": (normalizers(_args_=[0.0, 1.0, 2.0]), "arguments [0.0, 1.0, 2.0]"),
+    "rmsd None": (normalizers(rmsd=None), "rmsd None"),
+    "rmsd of text": (normalizers(rmsd="2"), "rmsd '2'"),
+    "rmsd True": (normalizers(rmsd=True), "rmsd True"),
+    "an rmsd a component": (normalizers(rmsd=tensor_of([1.0, 2.0])), "rmsd [1.0, 2.0]"),
+    "computed rmsd": (normalizers(rmsd=tensor_of(1.0, "os.system")), "from 'os.system'"),
+    "created without a mean": (created(stdev=2.0), "create_normalizer needs mean and rmsd"),
+    "created without a scale": (created(mean=0.0), "create_normalizer needs mean and rmsd"),
+    "created with a mean": (created(mean=0.5, stdev=2.0), "mean 0.5"),
+    "created from a file": (
+        created(file="/data/normalizers.pt", mean=0.0, rmsd=2.0),
+        "is read from '/data/normalizers.pt', which the checkpoint does not hold",
+    ),
+    "created from data": (created(tensor=tensor_of([1.0, 2.0])), "made from a tensor of data"),
+    "created from another state": (created(state_dict={"rmsd": 2.0}), "state_dict {'rmsd': 2.0}"),
+    "created with more": (created(mean=0.0, rmsd=2.0, scale=3), "create_normalizer with scale 3"),
+    "other stdev of the forces": (
+        normalizer(1, _target_=NORMALIZERS + "create_normalizer", rmsd=None, stdev=2.0),
+        "not the energy's gradient",
+    ),
     "other property": (task(0, property="dipole"), "property 'dipole'"),
     "unknown data set": (task(0, datasets=["oc19"]), "'oc19'"),
     "data sets of text": (task(0, datasets="oc20"), "no list of data sets"),
@@ -189,7 +281,19 @@ REFUSED = {
         "has an energy task but no embedding",
     ),
     "references of text": (references("none"), "element_references are not a list"),
-    "few references": (references([0.0] * 50), "50 element references for 100 elements"),
+    "no reference": (references([0.0]), "element_references are a list of 1"),
+    "references of another kind": (
+        references([0.0] * 100, "LinearReferences"),
+        "LinearReferences' are not supported",
+    ),
+    "references without a target": (
+        task(0, element_references={"element_references": [0.0] * 100}),
+        "element_references None are not supported",
+    ),
+    "references with more": (
+        task(0, element_references={"_target_": REFERENCES + "ElementReferences", "scale": 2.0}),
+        "ElementReferences with scale 2.0",
+    ),
     "references not finite": (
         references([float("inf")] * 101),
         "element_references are not a list",
@@ -214,6 +318,8 @@ REFUSED = {
     "strides missing": (tensor(FC_M0, strides=(1,)), "malformed offset"),
     "negative size": (tensor(FC_M0, shape=(-3, 30, 48)), "malformed offset"),
     "no size": (tensor(FC_M0, shape=(0, 30, 48)), "is empty"),
+    "size beyond all": (tensor(FC_M0, shape=(2**40, 30, 48), strides=(0, 0, 0)), "malformed shape"),
+    "merged experts": (merged, "its experts are merged for one composition"),
     "size of text": (tensor(FC_M0, shape=("3", 30, 48)), "malformed offset"),
 }
 
@@ -227,14 +333,62 @@ ACCEPTED = {
     ),
     "no references": (
         task(0, element_references=None),
-        lambda m: next(t for t in m["tasks"] if t["name"] == "oc20")["references"] == [],
+        lambda m: oc20(m)["references"] == [],
     ),
     "single precision references": (
-        references({"_target_": "torch.FloatTensor", "_args_": [[0.1] * 100]}),
+        references(tensor_of([0.1] * 100, "torch.FloatTensor")),
+        lambda m: oc20(m)["references"][1] == 0.10000000149011612,
+    ),
+    "references as torch.tensor": (
+        references({"_target_": "torch.tensor", "data": [0.1] * 100}),
+        lambda m: oc20(m)["references"][1] == 0.10000000149011612,
+    ),
+    "references for few elements": (
+        references(tensor_of([0.5] * 84)),
         lambda m: (
-            next(t for t in m["tasks"] if t["name"] == "oc20")["references"][1]
-            == 0.10000000149011612
+            oc20(m)["references"] == [0.5] * 84 + [None] * 16
+            and all(None not in t["references"] for t in m["tasks"] if t["name"] != "oc20")
         ),
+    ),
+    "experts by DGL": (backbone(moe_layer_type="dgl"), lambda m: m["architecture"]["experts"] == 3),
+    "experts by a new kernel": (
+        backbone(moe_layer_type="fused"),
+        lambda m: m["architecture"]["experts"] == 3,
+    ),
+    # Normalizer(mean=0.0, rmsd=1.0) and create_normalizer(file, state_dict, tensor, mean, rmsd,
+    # stdev) of fairchem-core 2.3 to 2.24; what each makes of its arguments is read from its code.
+    "rmsd by default": (normalizers(), has_rmsd(1.0)),
+    "rmsd": (normalizers(mean=0, rmsd=2), has_rmsd(2.0)),
+    "rmsd in its place": (normalizers(_args_=[0.0, 2.5]), has_rmsd(2.5)),
+    "rmsd as a tensor": (normalizers(rmsd=tensor_of(0.1)), has_rmsd(0.1)),
+    "rmsd as a tensor of one": (normalizers(rmsd=tensor_of([0.1])), has_rmsd(0.1)),
+    "rmsd in single precision": (
+        normalizers(rmsd=tensor_of([0.1], "torch.FloatTensor")),
+        has_rmsd(0.10000000149011612),
+    ),
+    "forces in single precision": (
+        normalizer(1, rmsd=tensor_of([1.423], "torch.FloatTensor")),
+        has_rmsd(1.423),
+    ),
+    "created from rmsd": (created(mean=0.0, rmsd=2.0), has_rmsd(2.0)),
+    "created from stdev": (created(mean=0.0, stdev=2.0), has_rmsd(2.0)),
+    "created from both": (created(mean=0.0, rmsd=3.0, stdev=2.0), has_rmsd(3.0)),
+    "created with nothing else": (
+        created(mean=0.0, rmsd=3.0, stdev=None, file=None, state_dict=None, _convert_="all"),
+        has_rmsd(3.0),
+    ),
+    "created in its place": (created(_args_=[None, None, None, 0.0, 2.0]), has_rmsd(2.0)),
+    "created from a state": (created(state_dict={"mean": 0.0, "rmsd": 2.0}), has_rmsd(2.0)),
+    "created from an old state": (created(state_dict={"mean": 0.0, "std": 2.0}), has_rmsd(2.0)),
+    "no solvent": (
+        backbone(use_solvent_embedding=False),
+        lambda m: m["model_id"] == "UMA-S-1.2.1",
+    ),
+    "few neighbours": (backbone(max_neighbors=30), has_neighbors(30)),
+    "all neighbours": (backbone(max_neighbors=-1), has_neighbors(0)),
+    "few neighbours, strictly, which no fairchem reads": (
+        backbone(max_neighbors=20, enforce_max_neighbors_strictly=True),
+        has_neighbors(20),
     ),
     "no balanced channels": (
         backbone(charge_balanced_channels=None),

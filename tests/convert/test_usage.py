@@ -38,17 +38,8 @@ def check_convert(folder):
         arguments = [good, "-o", target, option, value]
         check_refused(f"{option} {value!r}", CONVERT, arguments, words, status=2)
     check_refused("missing input", CONVERT, [folder / "none.pt", "-o", target], "No such file")
-    check_refused("input is a folder", CONVERT, [folder, "-o", target], "directory")
     check_refused("output exists", CONVERT, [good, "-o", there], "--force")
     check(there.read_text() == "mine", "output exists: it was changed")
-    check_refused("no such folder", CONVERT, [good, "-o", folder / "none" / "out"], "No such file")
-    check_refused("output is a folder", CONVERT, [good, "-o", folder, "--force"], "directory")
-    check_refused(
-        "a model file as input",
-        CONVERT,
-        [converted(folder), "-o", target],
-        "not a PyTorch checkpoint",
-    )
     if os.geteuid() != 0:  # root may read everything
         secret = folder / "secret.pt"
         secret.write_bytes(b"x")
@@ -59,13 +50,6 @@ def check_convert(folder):
     check(code == 0 and there.stat().st_size > 1000, f"--force: exit status {code}: {err}")
     code, _, err = run(CONVERT, good, "-o", target, "--verbose")
     check(code == 0 and "100 %" in err, f"--verbose shows no progress: {err!r}")
-
-
-def converted(folder):
-    target = folder / "converted.safetensors"
-    code, _, err = run(CONVERT, GOLDEN / "uma-1.1.pt", "-o", target)
-    check(code == 0, f"conversion: {err}")
-    return target
 
 
 def check_random_model(folder):

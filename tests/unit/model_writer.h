@@ -8,7 +8,8 @@
 
 /* Write a valid model file.  Task "omat" uses row 0 and slot 0, "omol" row 1 and slot 1 where there
  * are so many.  Weights are uniform with variance 1 / (number of inputs), norms' weights are around
- * 1.  Returns 0, or -1 where the file cannot be written. */
+ * 1.  max_neighbors is written where there is a limit.  Returns 0, or -1 where the file cannot be
+ * written. */
 int write_random_model(const char *path, const umas_architecture *architecture, uint64_t seed);
 
 /* An open model of this kind, owned by the caller, of which no file is left; exits the test on

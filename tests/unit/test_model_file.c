@@ -42,6 +42,8 @@ static void check_architecture(const umas_architecture *a, const umas_architectu
     CHECK(a->routing_channels == b->routing_channels && a->embeddings == b->embeddings);
     CHECK(a->heads == b->heads && a->cutoff == b->cutoff);
     CHECK(a->composition_counts_zero_row == b->composition_counts_zero_row);
+    /* Files of before the members have fairchem's defaults. */
+    CHECK(a->max_neighbors == (b->max_neighbors > 0 ? b->max_neighbors : 300));
     CHECK(memcmp(a->charge_channel, b->charge_channel, sizeof a->charge_channel) == 0);
     CHECK(memcmp(a->spin_channel, b->spin_channel, sizeof a->spin_channel) == 0);
 }
@@ -103,6 +105,7 @@ static void test_valid(void) {
     a.composition_counts_zero_row = 1;
     a.spin_channel[0] = 1;
     a.spin_channel[1] = 2;
+    a.max_neighbors = 30;
     check_valid(&a);
     a.experts = a.routing_channels = 0;
     a.embeddings = a.heads = 1;

@@ -3,7 +3,11 @@
 #include "model_writer.h"
 #include "small_systems.h"
 
+#include <math.h>
+#include <stdio.h>
 #include <string.h>
+
+#define PATH "missing_references.safetensors"
 
 static umas_model *open_with(const umas_architecture *a, const char *members) {
     model_draft draft;
@@ -72,7 +76,46 @@ static void test_composition(void) {
     umas_model_close(model);
 }
 
+/* A task whose references end before the model's tables has no energy for the rest; it used to be
+ * taken as 0.  Other tasks of the model have theirs. */
+static void test_missing_references(void) {
+    model_draft draft;
+    draft_tensors(&draft, &plain_architecture, 5);
+    draft_metadata(&draft);
+    static const char task[] = "\"name\":\"omol\"", list[] = "\"references\":[0,-2.25,-3.25";
+    char *reference = strstr(strstr(draft.metadata, task), list) + sizeof list - sizeof "-3.25";
+    CHECK(strncmp(reference, "-3.25,", 6) == 0);
+    memcpy(reference, "null ", 5);
+    draft_header(&draft);
+    draft_file(&draft);
+    CHECK(draft_write(&draft, PATH) == 0);
+    draft_free(&draft);
+    umas_model *model = NULL;
+    umas_error error = {0};
+    CHECK(umas_model_open(PATH, &model, &error) == UMAS_OK);
+    (void)remove(PATH);
+    const umas_task *omol = umas_model_find_task(model, "omol");
+    CHECK(isnan(omol->reference[2]) && omol->reference[1] == -2.25 && omol->reference[4] == -5.25);
+    CHECK(umas_model_find_task(model, "omat")->reference[2] == -2.25);
+    CHECK(umas_model_has_element(model, 2));
+
+    int64_t counts[UMAS_ELEMENTS] = {[1] = 2, [2] = 1};
+    umas_engine *engine = create_engine(model, "omol", 0, 1, UMAS_DOUBLE);
+    CHECK(umas_engine_set_composition(engine, counts, &error) == UMAS_ERROR_ARGUMENT);
+    CHECK(strcmp(error.message, "task 'omol' of this model has no energy for element He (atomic "
+                                "number 2); use another task") == 0);
+    counts[2] = 0;
+    CHECK(umas_engine_set_composition(engine, counts, &error) == UMAS_OK);
+    umas_engine_destroy(engine);
+    counts[2] = 1;
+    engine = create_engine(model, "omat", 0, 0, UMAS_DOUBLE);
+    CHECK(umas_engine_set_composition(engine, counts, &error) == UMAS_OK);
+    umas_engine_destroy(engine);
+    umas_model_close(model);
+}
+
 int main(void) {
+    test_missing_references();
     test_nothing_said();
     test_queries();
     test_all_elements();

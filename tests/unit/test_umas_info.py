@@ -4,9 +4,11 @@ usage: test_umas_info.py UMAS_INFO UMAS_RANDOM_MODEL
 """
 
 import argparse
+import json
 import subprocess
 import sys
 import tempfile
+import zlib
 from pathlib import Path
 
 CHECKPOINT = Path(__file__).resolve().parents[1] / "golden" / "uma-1.2.1.pt"
@@ -79,6 +81,30 @@ def check_labels(info, convert, folder):
             check(found == wanted, f"{model.name}: {name} {found!r}, not {wanted!r}")
 
 
+def check_missing(info, convert, folder):
+    """Elements that a task has no energy for; uma-1.2.1.pt has references for all of its 100."""
+    model = folder / "missing.safetensors"
+    made = run(sys.executable, convert, CHECKPOINT, "-o", model)
+    check(made[0] == 0, f"umas-convert: {made[2]}")
+    content = model.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    umas = json.loads(header["__metadata__"]["umas"])
+    omat = next(task for task in umas["tasks"] if task["name"] == "omat")
+    omat["references"] = omat["references"][:84] + [None] * 16
+    omat["references"][3] = 0
+    rest = json.dumps({k: v for k, v in umas.items() if k != "crc32"}, separators=(",", ":"))
+    rest = "," + rest[1:]
+    header["__metadata__"]["umas"] = f'{{"crc32":"{zlib.crc32(rest.encode()):08x}"{rest}'
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    model.write_bytes(len(text).to_bytes(8, "little") + text + content[8 + length :])
+    code, out, err = run(info, model)
+    check(code == 0 and err == "", f"missing references: status {code}, {err!r}")
+    row = next(line for line in out.splitlines() if line.startswith("omat "))
+    check(row.endswith("  82 (H-He, Be-Bi), no energy for Po-Es"), f"missing references: {row!r}")
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("umas_info")
@@ -94,6 +120,7 @@ def main():
         check(made[0] == 0, f"umas-random-model: {made[2]}")
         check_table(info, model)
         check_labels(info, Path(options.umas_random_model).with_name("umas-convert"), Path(folder))
+        check_missing(info, Path(options.umas_random_model).with_name("umas-convert"), Path(folder))
         model.write_bytes(model.read_bytes()[:-1])
         check_refused(info, [model], 1, "cut off")
         check_refused(info, [Path(folder) / "none"], 1, "No such file")

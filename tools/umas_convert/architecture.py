@@ -21,8 +21,8 @@ _REQUIRED = [
     ("ff_type", "grid", "spectral"),
     ("distance_function", "gaussian", "gaussian"),
     ("chg_spin_emb_type", "pos_emb", "rand_emb"),
-    ("use_dataset_embedding", True, True),
 ]
+# moe_layer_type, dgl or another, names a kernel: the weights are the same.
 _REQUIRED_OF_EXPERTS = [
     ("use_composition_embedding", False, True),
     ("use_global_embedding", False, False),
@@ -30,8 +30,22 @@ _REQUIRED_OF_EXPERTS = [
     ("moe_type", "so2", "so2"),
     ("moe_single", False, False),
     ("layers_moe", None, None),
-    ("moe_layer_type", "pytorch", "pytorch"),
 ]
+
+
+# Options of fairchem-core 2.3 to 2.24 that are read elsewhere or make no difference here.
+_KNOWN = {key for key, _, _ in _REQUIRED + _REQUIRED_OF_EXPERTS} | {
+    *("model", "model_version", "num_experts", "dataset_list", "dataset_mapping"),
+    *("max_num_elements", "sphere_channels", "hidden_channels", "edge_channels", "num_layers"),
+    *("mmax", "num_distance_basis", "cutoff", "charge_balanced_channels"),
+    *("spin_balanced_channels", "max_neighbors", "enforce_max_neighbors_strictly"),
+    *("use_dataset_embedding", "grid_resolution", "num_sphere_samples", "otf_graph", "use_pbc"),
+    *("use_pbc_single", "always_use_pbc", "radius_pbc_version", "regress_forces"),
+    *("regress_stress", "regress_hessian", "hessian_vmap", "activation_checkpointing"),
+    *("edge_chunk_size", "execution_mode", "use_cuda_graph_wigner", "use_quaternion_wigner"),
+    *("cs_emb_grad", "dataset_emb_grad", "moe_dropout", "composition_dropout", "act"),
+    "moe_layer_type",
+}
 
 
 @dataclass(frozen=True)
@@ -58,7 +72,7 @@ def read_model_id(model_config):
     if backbone.get("model_version") in (1.1, "1.1"):
         return "UMA-S-1.1"
     if _experts(backbone) == 0:
-        return "untagged"
+        return "untagged" if _has_embeddings(backbone) else "eSEN"
     raise ModelError(
         "no model_id and no model_version 1.1: this is UMA 1.0 or an untagged model, which is not "
         "supported (UMA-S 1.1, 1.2, 1.2.1 and their fine-tunes are)"
@@ -68,9 +82,17 @@ def read_model_id(model_config):
 def read_architecture(model_config):
     """`architecture` of docs/file-format.md but for `embeddings` and `heads`."""
     backbone = _backbone(model_config)
+    experts = _experts(backbone)
+    if experts and backbone.get("lmax") == 4:
+        raise ModelError("UMA-M (lmax 4) is not supported; UMA-S is")
     for key, default, wanted in _REQUIRED:
         _require(backbone, key, default, wanted)
-    experts = _experts(backbone)
+    for key in sorted(map(str, set(backbone) - _KNOWN)):
+        if backbone.get(key) not in (None, False):
+            raise ModelError(
+                f"{key} {backbone.get(key)!r} of the backbone is not known; umas runs what "
+                "fairchem-core 2.3 to 2.24 makes of UMA-S"
+            )
     if experts:
         for key, default, wanted in _REQUIRED_OF_EXPERTS:
             _require(backbone, key, default, wanted)
@@ -87,7 +109,7 @@ def read_architecture(model_config):
         "experts": experts,
         "routing_channels": 2 * experts,
         "cutoff": _cutoff(backbone),
-        "max_neighbors": max(0, _integer(backbone, "max_neighbors", 300, 2**31 - 2, smallest=-1)),
+        "max_neighbors": _max_neighbors(backbone),
         "composition_counts_zero_row": experts > 0 and model_config.get("model_id") == "UMA-S-1.2",
         "charge_channels": _channel_range(backbone, "charge_balanced_channels", channels),
         "spin_channels": _channel_range(backbone, "spin_balanced_channels", channels),
@@ -95,7 +117,11 @@ def read_architecture(model_config):
 
 
 def read_embeddings(model_config):
-    """(data-set name -> row of the embedding table, the embedding's name of every row)."""
+    """(data-set name -> row of the embedding table, the embedding's name of every row).
+
+    Both are empty where the model has none: one row of zeros serves every name."""
+    if not _has_embeddings(_backbone(model_config)):
+        return {}, []
     mapping = _mapping(_backbone(model_config), "dataset_list", "the backbone")
     rows = sorted(set(mapping.values()))
     return {name: rows.index(target) for name, target in mapping.items()}, rows
@@ -147,6 +173,13 @@ def _backbone(model_config):
     return backbone
 
 
+def _has_embeddings(backbone):
+    value = backbone.get("use_dataset_embedding", True)
+    if type(value) is not bool:
+        raise ModelError(f"use_dataset_embedding {value!r} is neither True nor False")
+    return value
+
+
 def _experts(backbone):
     if backbone["model"] in _PLAIN_BACKBONES:
         return 0
@@ -171,6 +204,13 @@ def _cutoff(backbone):
     if type(value) not in (int, float) or not 0 < value <= 100:
         raise ModelError(f"cutoff {value!r} is not supported (more than 0 and up to 100 A is)")
     return float(value)
+
+
+def _max_neighbors(backbone):
+    value = backbone.get("max_neighbors", 300)
+    if type(value) is not int or value >= 2**31:
+        raise ModelError(f"max_neighbors {value!r} is not supported (integers below 2^31 are)")
+    return max(value, 0)  # fairchem keeps all neighbours where it is not positive
 
 
 def _channel_range(backbone, key, channels):

@@ -1,6 +1,7 @@
 """Opening a fairchem checkpoint: a zip archive of a pickle and of storages, mapped, not copied."""
 
 import hashlib
+import math
 import mmap
 import struct
 import zipfile
@@ -10,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from . import ModelError
-from .unpickle import CHECKPOINT, Record, TensorReference, load, plain
+from .given import TRAINING_STATE, describe, describe_archive, describe_object
+from .unpickle import CHECKPOINT, Record, TensorReference, in_words, load, plain
 
 _PICKLE_LIMIT = 256 * 2**20  # bytes; release checkpoints have well under one
 _DTYPES = {
@@ -19,6 +21,17 @@ _DTYPES = {
     "torch.HalfStorage": "<f2",
     "torch.BFloat16Storage": "<u2",
 }
+# What a tensor in the configuration may hold as well.
+_INTEGERS = {
+    "torch.LongStorage": "<i8",
+    "torch.IntStorage": "<i4",
+    "torch.ShortStorage": "<i2",
+    "torch.CharStorage": "i1",
+    "torch.ByteStorage": "u1",
+    "torch.BoolStorage": "?",
+}
+_CONFIGURED = 2**20  # numbers of all such tensors together; more are no settings
+_LARGEST = 2**40  # numbers of a tensor, which may be far more than its storage has
 
 
 class Checkpoint:
@@ -38,15 +51,26 @@ class Checkpoint:
         self._entries, self._root = self._directory()
         self._check_byte_order()
         self._storages = {}
-        checkpoint = load(self._record("data.pkl", limit=_PICKLE_LIMIT))
-        found = getattr(checkpoint, "name", f"a {type(checkpoint).__name__}")
-        if not isinstance(checkpoint, Record) or found != CHECKPOINT:
-            raise ModelError(
-                f"{path}: not a fairchem inference checkpoint (its pickle holds {found})"
-            )
+        self._configured_numbers = 0
+        checkpoint = self._load()
+        if not isinstance(checkpoint, Record) or checkpoint.name != CHECKPOINT:
+            found = describe_object(checkpoint, in_words(checkpoint))
+            raise ModelError(f"{path}: not a fairchem inference checkpoint: {found}")
         self.model_config = self._field(checkpoint, "model_config", dict)
         self.tasks_config = self._field(checkpoint, "tasks_config", list)
         self.weights = self._ema(checkpoint)
+
+    def _load(self):
+        content = bytes(self._record("data.pkl", limit=_PICKLE_LIMIT))
+        try:
+            return load(content)
+        except ModelError as error:
+            if CHECKPOINT.rpartition(".")[2].encode() in content:
+                raise ModelError(f"{self.path}: {error}") from None
+            found = TRAINING_STATE if b"unit_state" in content else error
+            raise ModelError(
+                f"{self.path}: not a fairchem inference checkpoint: {found}"
+            ) from None
 
     def sha256(self, progress=None):
         """SHA-256 of the file in hexadecimal; calls progress(bytes done, bytes) now and then."""
@@ -62,26 +86,43 @@ class Checkpoint:
 
     def array(self, name):
         """The named weight as a float32 array: a view of the file where it is stored as that."""
-        tensor = self.weights[name]
-        storage, bfloat = self._storage(name, tensor.storage)
+        view, bfloat = self._view(f"tensor {name}", self.weights[name], _DTYPES)
+        if bfloat:
+            return (view.astype("<u4") << np.uint32(16)).view("<f4")
+        return view.astype("<f4", copy=False)
+
+    def _configured(self, tensor):
+        """Numbers of a tensor of the configuration: nested lists, or one number."""
+        where = "a tensor of the configuration"
+        view, bfloat = self._view(where, tensor, _DTYPES | _INTEGERS)
+        self._configured_numbers += view.size
+        if self._configured_numbers > _CONFIGURED:
+            raise ModelError("tensors of the configuration hold too many numbers for settings")
+        if bfloat:
+            view = (view.astype("<u4") << np.uint32(16)).view("<f4")
+        return view.tolist()
+
+    def _view(self, where, tensor, dtypes):
+        """(the numbers of a tensor in the file, are they bfloat16)"""
+        storage, bfloat = self._storage(where, tensor.storage, dtypes)
         shape, strides = tensor.shape, tensor.strides
         numbers = (tensor.offset, *shape, *strides)
         if any(type(n) is not int or n < 0 for n in numbers) or len(shape) != len(strides):
-            raise ModelError(f"tensor {name}: a negative or malformed offset, size or stride")
+            raise ModelError(f"{where}: a negative or malformed offset, size or stride")
         if 0 in shape:
-            raise ModelError(f"tensor {name} is empty")
+            raise ModelError(f"{where} is empty")
+        if math.prod(shape) > _LARGEST:
+            raise ModelError(f"{where} has a malformed shape, {list(shape)}")
         last = tensor.offset + sum((n - 1) * stride for n, stride in zip(shape, strides))
         if last >= len(storage):
             raise ModelError(
-                f"tensor {name} reaches number {last} of a storage that has {len(storage)}"
+                f"{where} reaches number {last} of a storage that has {len(storage)}"
             )
         step = storage.itemsize
         view = np.lib.stride_tricks.as_strided(
             storage[tensor.offset :], shape, [s * step for s in strides], writeable=False
         )
-        if bfloat:
-            return (view.astype("<u4") << np.uint32(16)).view("<f4")
-        return view.astype("<f4", copy=False)
+        return view, bfloat
 
     def _directory(self):
         """{name: ZipInfo} of the archive and the folder that all of it is in."""
@@ -91,20 +132,24 @@ class Checkpoint:
                 "save it again"
             )
         if bytes(self._map[:4]) != b"PK\x03\x04":
-            raise ModelError(f"{self.path}: not a PyTorch checkpoint (no zip archive)")
+            with memoryview(self._map) as content:
+                raise ModelError(f"{self.path}: {describe(content)}")
         try:
             with zipfile.ZipFile(self.path) as archive:
                 entries = archive.infolist()
         except (zipfile.BadZipFile, NotImplementedError, struct.error, ValueError) as error:
-            raise ModelError(f"{self.path}: truncated or damaged zip archive ({error})") from None
+            raise ModelError(
+                f"{self.path}: truncated or damaged zip archive ({error}); download or copy it "
+                "again"
+            ) from None
         by_name = {entry.filename: entry for entry in entries}
         if len(by_name) != len(entries):
             raise ModelError(f"{self.path}: the zip archive holds a name twice")
         roots = [name[: -len("data.pkl")] for name in by_name if name.endswith("/data.pkl")]
         if len(roots) != 1:
-            raise ModelError(
-                f"{self.path}: a zip archive, but not a PyTorch checkpoint (no data.pkl)"
-            )
+            raise ModelError(f"{self.path}: {describe_archive(by_name)}")
+        if roots[0] + "constants.pkl" in by_name:
+            raise ModelError(f"{self.path}: a TorchScript program; give its model's checkpoint")
         return by_name, roots[0]
 
     def _check_byte_order(self):
@@ -122,7 +167,8 @@ class Checkpoint:
             raise ModelError(f"{self.path}: the archive has no entry {name!r}")
         if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:
             raise ModelError(
-                f"{self.path}: entry {name!r} is compressed or encrypted; PyTorch stores it"
+                f"{self.path}: entry {name!r} is compressed or encrypted; give the file as "
+                "PyTorch wrote it"
             )
         if limit is not None and entry.file_size > limit:
             raise ModelError(f"{self.path}: entry {name!r} has {entry.file_size} bytes, too many")
@@ -137,16 +183,16 @@ class Checkpoint:
             raise ModelError(f"{self.path}: damaged, entry {name!r} does not have its checksum")
         return record
 
-    def _storage(self, name, reference):
+    def _storage(self, where, reference, dtypes):
         """(numbers, are they bfloat16) of a storage, read and checked once."""
-        if reference.type not in _DTYPES:
-            raise ModelError(f"tensor {name} is of type {reference.type}, not of floating point")
+        if reference.type not in dtypes:
+            raise ModelError(f"{where} is of type {reference.type}, not of floating point")
         if reference not in self._storages:
-            dtype = np.dtype(_DTYPES[reference.type])
+            dtype = np.dtype(dtypes[reference.type])
             record = self._record("data/" + reference.key)
             if len(record) != reference.count * dtype.itemsize:
                 raise ModelError(
-                    f"tensor {name}: its storage has {len(record)} bytes where {reference.count} "
+                    f"{where}: its storage has {len(record)} bytes where {reference.count} "
                     f"numbers are declared"
                 )
             self._storages[reference] = np.frombuffer(record, dtype)
@@ -155,9 +201,9 @@ class Checkpoint:
     def _field(self, checkpoint, name, kind):
         if name not in checkpoint.fields:
             raise ModelError(f"{self.path}: the checkpoint has no {name}")
-        value = plain(checkpoint.fields[name])
+        value = plain(checkpoint.fields[name], self._configured)
         if not isinstance(value, kind):
-            raise ModelError(f"{self.path}: {name} is not a {kind.__name__}")
+            raise ModelError(f"{self.path}: {name} is not {in_words(kind())}")
         return value
 
     def _ema(self, checkpoint):

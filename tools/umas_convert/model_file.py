@@ -1,5 +1,6 @@
 """Writing the model file that docs/file-format.md describes."""
 
+import contextlib
 import json
 import os
 import struct
@@ -91,7 +92,7 @@ def _layer(prefix, a, inputs):
     }
 
 
-def write_model(path, members, tensor, force=False, progress=None, dtype="F32"):
+def write_model(path, members, tensor, force=False, progress=None, dtype="F32", source=None):
     """Write a model file, whole or not at all; returns its size in bytes.
 
     members   the members of `__metadata__.umas` but for crc32, format_version and tensors
@@ -99,9 +100,10 @@ def write_model(path, members, tensor, force=False, progress=None, dtype="F32"):
     force     replace an existing file
     progress  progress(bytes done, bytes) is called now and then
     dtype     "F32", or "F16", which refuses numbers that it does not hold exactly
+    source    the file that the weights come from, which is never replaced
     """
+    check_destination(path, force, source)
     path = Path(path)
-    check_destination(path, force)
     shapes = tensor_shapes(members["architecture"])
     begin = len(_header(members, shapes, dict.fromkeys(shapes, 0), dtype))
     total = sum(_bytes(shape, dtype) for shape in shapes.values())
@@ -123,17 +125,44 @@ def write_model(path, members, tensor, force=False, progress=None, dtype="F32"):
             file.write(_header(members, shapes, checksums, dtype))
             file.flush()
             os.fsync(file.fileno())
-        check_destination(path, force)
+        check_destination(path, force, source)
         os.replace(partial, path)
+    except OSError as error:  # of the partial file, whose name means nothing to users
+        raise ModelError(f"{path} cannot be written: {error.strerror}") from None
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # it was renamed, or could not be opened
+            partial.unlink()
     return begin + total
 
 
-def check_destination(path, force):
-    """Refuse to replace a file that is there already, unless told to."""
-    if Path(path).exists() and not force:
+def check_destination(path, force, source=None):
+    """Refuse a name that no model file can have, or whose file would be lost by it.
+
+    A link to a file is replaced, not that file; only a file of the user's choice (force) is."""
+    if not str(path):
+        raise ModelError("the name of the model file is empty; give one, as in model.safetensors")
+    if os.path.isdir(path):
+        raise ModelError(
+            f"{path} is a folder; name a file in it, as in {Path(path) / 'model.safetensors'}"
+        )
+    if os.path.exists(path):
+        if source is not None and os.path.exists(source) and os.path.samefile(path, source):
+            raise ModelError(
+                f"{path} is the checkpoint itself, which is not replaced; give the model file "
+                "another name"
+            )
+        if not os.path.isfile(path):
+            raise ModelError(
+                f"{path} is a device or pipe, which is not replaced; give the model file another "
+                "name"
+            )
+    if os.path.lexists(path) and not force:
         raise ModelError(f"{path} exists already; --force replaces it")
+    folder = Path(path) if str(path).endswith(os.sep) else Path(path).parent
+    if not folder.is_dir():
+        raise ModelError(f"{path} cannot be written: there is no folder {folder}; make it first")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ModelError(f"{path} cannot be written: no permission to write in folder {folder}")
 
 
 def _bytes(shape, dtype):

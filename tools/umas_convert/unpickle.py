@@ -10,7 +10,7 @@ import io
 import pickletools
 from dataclasses import dataclass, field
 
-from . import ModelError
+from . import ModelError, python_objects
 
 CHECKPOINT = "fairchem.core.units.mlip_unit.api.inference.MLIPInferenceCheckpoint"
 
@@ -40,6 +40,8 @@ OMEGACONF = {
     "omegaconf.nodes.IntegerNode",
     "omegaconf.nodes.FloatNode",
     "omegaconf.nodes.BooleanNode",
+    "omegaconf.nodes.PathNode",
+    "omegaconf.nodes.BytesNode",
 }
 
 # Objects that become a Record: their fields are kept, their class is never looked up.
@@ -52,12 +54,13 @@ CALLS = {
     "torch._utils._rebuild_tensor_v2",
     "torch._utils._rebuild_parameter",
     "torch.Size",
-}
+} | python_objects.CALLS
 
 # Names that stand for a type and are only carried about: element types of OmegaConf containers,
 # storage types of persistent ids, number types.
 INERT = (
     STORAGES
+    | {python_objects.ARRAY}
     | {f"builtins.{name}" for name in ("dict", "list", "tuple", "int", "float", "str", "bool")}
     | {f"typing.{name}" for name in ("Any", "Dict", "List", "Optional", "Tuple", "Union")}
     | {f"torch.{name}" for name in ("float16", "float32", "float64", "bfloat16", "int64", "int32")}
@@ -66,23 +69,30 @@ INERT = (
 ALLOWED = RECORDS | CALLS | INERT
 
 
-@dataclass(frozen=True)
-class Global:
+class _InWords:
+    """Messages show values; of these, what they are to the user."""
+
+    def __repr__(self):
+        return in_words(self)
+
+
+@dataclass(frozen=True, repr=False)
+class Global(_InWords):
     """A name that the pickle refers to; never imported."""
 
     name: str
 
 
-@dataclass(eq=False)
-class Record:
+@dataclass(eq=False, repr=False)
+class Record(_InWords):
     """An object of the pickle: the name of its class and its fields."""
 
     name: str
     fields: dict = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class StorageReference:
+@dataclass(frozen=True, repr=False)
+class StorageReference(_InWords):
     """A record of the zip file: its key, the name of its storage type, its count of numbers."""
 
     key: str
@@ -90,14 +100,33 @@ class StorageReference:
     count: int
 
 
-@dataclass(frozen=True)
-class TensorReference:
+@dataclass(frozen=True, repr=False)
+class TensorReference(_InWords):
     """A view into a storage, counted in numbers; not yet checked against the storage."""
 
     storage: StorageReference
     offset: int
     shape: tuple
     strides: tuple
+
+
+def in_words(value):
+    """What a value is, for messages."""
+    if isinstance(value, (Global, Record)):
+        return value.name
+    kinds = {
+        dict: "a dictionary",
+        list: "a list",
+        tuple: "a tuple",
+        str: "a text",
+        bytes: "bytes",
+        type(None): "nothing",
+        TensorReference: "a tensor",
+        StorageReference: "a tensor's storage",
+        python_objects.Array: "an array",
+        python_objects.NumberType: "a number type",
+    }
+    return kinds.get(type(value), "a number")
 
 
 class _Mark:
@@ -130,8 +159,10 @@ def load(pickle_bytes):
             if opcode.name == "STOP":
                 return machine.pop()
             machine.step(opcode.name, argument)
-    except (ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
+    except ValueError as error:
         raise ModelError(f"malformed pickle: {error}") from None
+    except (IndexError, KeyError, TypeError, AttributeError):
+        raise ModelError("malformed pickle: a value is missing or of the wrong kind") from None
     raise ModelError("malformed pickle: it has no end")
 
 
@@ -156,7 +187,7 @@ class _Machine:
 
     def top(self, kind):
         if not self.stack or not isinstance(self.stack[-1], kind):
-            raise ValueError(f"a {kind.__name__} was expected")
+            raise ValueError(f"{in_words(kind())} was expected")
         return self.stack[-1]
 
     def step(self, name, argument):
@@ -260,6 +291,13 @@ class _Machine:
         # An ordered dictionary of tensors carries module versions as an attribute: not needed.
         if isinstance(target, dict):
             return
+        if isinstance(target, (python_objects.NumberType, python_objects.Array)):
+            if not python_objects.set_state(target, state):
+                raise ModelError(
+                    "refused: the pickle holds an array of numpy that is not one of numbers in "
+                    "little-endian order; nothing was run"
+                )
+            return
         if not isinstance(target, Record) or not isinstance(state, dict):
             raise ModelError(
                 f"refused: the pickle sets the state of {_shown(target)}; nothing was run"
@@ -313,10 +351,13 @@ _STEPS = {
 
 
 def _shown(value):
-    return repr(value.name) if isinstance(value, (Global, Record)) else f"a {type(value).__name__}"
+    return repr(value.name) if isinstance(value, (Global, Record)) else in_words(value)
 
 
 def _call(name, arguments):
+    if name in python_objects.CALLS:
+        value = python_objects.call(name, arguments)
+        return _wrong(name) if value is None else value
     if name == "collections.OrderedDict":
         return {} if arguments == () else _wrong(name)
     if name == "collections.defaultdict":
@@ -336,26 +377,31 @@ def _wrong(name):
     raise ModelError(f"refused: the pickle calls {name!r} with arguments no checkpoint gives it")
 
 
-def plain(value):
-    """`value` with OmegaConf containers turned into dictionaries, lists and numbers."""
-    return _plain(value, {}, 0)
+def plain(value, numbers):
+    """`value` with OmegaConf containers, tensors and arrays turned into dictionaries, lists and
+    numbers; numbers(tensor) gives those of a TensorReference."""
+    return _plain(value, numbers, {}, 0)
 
 
-def _plain(value, known, depth):
+def _plain(value, numbers, known, depth):
     if depth > 100:
         raise ModelError("the configuration in the checkpoint is nested too deeply")
-    if not isinstance(value, (dict, list, tuple, Record)):
+    if isinstance(value, python_objects.Array):
+        return value.values
+    if not isinstance(value, (dict, list, tuple, Record, TensorReference)):
         return value
     if id(value) not in known:
-        known[id(value)] = _plain_container(value, known, depth)
+        known[id(value)] = _plain_container(value, numbers, known, depth)
     return known[id(value)]
 
 
-def _plain_container(value, known, depth):
+def _plain_container(value, numbers, known, depth):
+    if isinstance(value, TensorReference):
+        return numbers(value)
     if isinstance(value, dict):
-        return {key: _plain(item, known, depth + 1) for key, item in value.items()}
+        return {key: _plain(item, numbers, known, depth + 1) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item, known, depth + 1) for item in value]
+        return [_plain(item, numbers, known, depth + 1) for item in value]
     if value.name.startswith("omegaconf.nodes."):
         inner = value.fields.get("_val")
     elif value.name in ("omegaconf.dictconfig.DictConfig", "omegaconf.listconfig.ListConfig"):
@@ -367,4 +413,4 @@ def _plain_container(value, known, depth):
             f"the configuration holds {inner!r}, an OmegaConf reference without its value; "
             "save the checkpoint with resolved configurations"
         )
-    return _plain(inner, known, depth + 1)
+    return _plain(inner, numbers, known, depth + 1)
