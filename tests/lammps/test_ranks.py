@@ -1,5 +1,7 @@
 """Any number of ranks gives what one gives; the same run gives the same bits."""
 
+import re
+
 import numpy as np
 
 from lammps_run import DUMP, PER_ATOM, PRESSURE, THERMO
@@ -18,6 +20,29 @@ ALL_VALUES = PER_ATOM + """
 dump values all custom 1 values id c_energy c_virial[*]
 dump_modify values sort id format float %.17g
 """
+
+
+def skewed(system, skew):
+    """A system in another cell, its atoms at the same fractions of the lattice vectors."""
+    cell, kinds, positions = system
+    return skew, kinds, positions @ np.linalg.inv(cell) @ skew
+
+
+def slabs(heights, side=5.0, height=60.0):
+    """Slabs as thick as a cell, with vacuum between them, their lower sides at the heights given."""
+    layers = [crystal(seed=seed) for seed in range(len(heights))]
+    kinds = np.concatenate([layer[1] for layer in layers])
+    positions = np.concatenate([layer[2] + [0, 0, z] for layer, z in zip(layers, heights)])
+    return np.diag([side, side, height]), kinds, positions
+
+
+def rows_sent(run):
+    """By a rank, on average, as the log says."""
+    return int(re.search(r"(\d+) \(\d+\) rows sent", run.output)[1])
+
+
+def fewest_ghosts(run):
+    return int(re.findall(r"^Nghost:.* (\d+) min$", run.output, re.M)[-1])
 
 
 def compare(what, run, one, tolerance):
@@ -54,6 +79,49 @@ def ranks_agree_with_one(lammps):
         for ranks, grid in zip((2, 3, 4), grids):
             run = lammps.run(grid + rest, ranks, files={"data": data})
             compare(f"{name}, {ranks} ranks", run, one, SUMS)
+
+
+def every_grid_agrees_with_one(lammps):
+    systems = {"crystal": crystal((2, 1, 1)), "skew": triclinic(), "one cell": crystal()}
+    for name, system in systems.items():
+        files = {"data": data_file(*system)}
+        rest = start() + lammps.style("Si O") + THERMO + DUMP + ALL_VALUES + MOVE + "thermo 1\n"
+        one = lammps.run(rest + "run 1\n", files=files)
+        for ranks in (2, 3, 4):
+            for grid in np.ndindex(ranks, ranks, ranks):
+                if np.prod(np.add(grid, 1)) != ranks:
+                    continue
+                grid = "processors {} {} {}\n".format(*np.add(grid, 1))
+                run = lammps.run(grid + rest + "run 1\n", ranks, files=files)
+                compare(f"{name}, {grid.strip()}", run, one, SUMS)
+
+
+def slabs_on_ranks_of_their_own(lammps):
+    """Of three slabs the lower two see each other; the third has only images of itself near it."""
+    files = {"data": data_file(*slabs((12, 22, 45)))}
+    rest = start() + lammps.style("Si O") + THERMO + DUMP + ALL_VALUES + MOVE + "thermo 1\n"
+    one = lammps.run(rest + "run 2\n", files=files)
+    for ranks in (2, 3, 4):
+        run = lammps.run(f"processors 1 1 {ranks}\n" + rest + "run 2\n", ranks, files=files)
+        compare(f"slabs on {ranks} ranks", run, one, SUMS)
+        if ranks == 2:
+            true("ranks have ghosts", fewest_ghosts(run) > 0)
+            true("and send no rows, since these are images of their own atoms", rows_sent(run) == 0)
+        else:
+            true("rows are sent", rows_sent(run) > 0)
+
+
+def flipped_boxes(lammps):
+    skew = np.array([[10.0, 0, 0], [4.9, 5.0, 0], [0, 0, 5.0]])
+    files = {"data": data_file(*skewed(crystal((2, 1, 1)), skew))}
+    rest = start() + lammps.style("Si O") + THERMO.replace("vol", "vol xy") + DUMP + ALL_VALUES
+    rest += MOVE + "fix shear all deform 1 xy delta 0.4 remap x flip yes\nthermo 1\nrun 4\n"
+    one = lammps.run(rest, files=files)
+    tilts = [row["Xy"] for row in one.thermo]
+    true(f"the box flips within the run: xy = {tilts}", max(tilts) > 4.9 and min(tilts) < -4)
+    for ranks, grid in ((2, "2 1 1"), (2, "1 2 1"), (3, "3 1 1"), (4, "2 2 1"), (4, "1 2 2")):
+        run = lammps.run(f"processors {grid}\n" + rest, ranks, files=files)
+        compare(f"a box that flips, processors {grid}", run, one, SUMS)
 
 
 def empty_ranks_take_part(lammps):
@@ -99,6 +167,23 @@ def tiles_and_balancing(lammps):
     compare("shifted bricks", lammps.run(shifted, 2, files={"data": data}), one, SUMS)
 
 
+def tiles_of_uneven_systems(lammps):
+    cell, kinds, positions = crystal((2, 2, 2))
+    slab = np.diag([10.0, 10.0, 40.0]), kinds, positions + [0, 0, 13]
+    skew = skewed((cell, kinds, positions), np.array([[10.0, 0, 0], [2.5, 10, 0], [-1, 2, 10]]))
+    for name, system in {"slab": slab, "skew": skew}.items():
+        files = {"data": data_file(*system)}
+        rest = "neighbor 1.0 bin\n" + lammps.style("Si O") + THERMO + DUMP + ALL_VALUES + MOVE
+        rest += "thermo 1\n"
+        one = lammps.run(start() + rest + "run 2\n", files=files)
+        # after `velocity loop geom`: balance rounds positions in a skew box, which that depends on
+        tiled = start(before="comm_style tiled") + rest + "balance 1.0 rcb\n"
+        tiled += "fix even all balance 1 1.0 rcb\nrun 2\n"
+        for ranks in (2, 4):
+            run = lammps.run(tiled, ranks, files=files)
+            compare(f"{name} in {ranks} tiles", run, one, SUMS)
+
+
 def atom_ids_are_not_needed(lammps):
     atoms = """
 lattice diamond 5.0
@@ -131,9 +216,11 @@ def the_same_run_gives_the_same_bits(lammps):
             for file in ("dump", "values"):
                 same = (run.folder / file).read_text() == (one.folder / file).read_text()
                 true(f"{name} in {precision} gives other bits in {file}", same)
-    two, again = (lammps.run(deck, 2, files=files) for _ in range(2))
-    same = (two.folder / "dump").read_text() == (again.folder / "dump").read_text()
-    true("a second run on two ranks gives other bits", same)
+        for ranks in (2, 3, 4):
+            first, again = (lammps.run(deck, ranks, files=files) for _ in range(2))
+            for file in ("dump", "values"):
+                same = (first.folder / file).read_text() == (again.folder / file).read_text()
+                true(f"a second run on {ranks} ranks in {precision} gives other {file}", same)
 
 
 if __name__ == "__main__":
@@ -141,9 +228,13 @@ if __name__ == "__main__":
         __doc__,
         [
             ranks_agree_with_one,
+            every_grid_agrees_with_one,
+            slabs_on_ranks_of_their_own,
+            flipped_boxes,
             empty_ranks_take_part,
             ranks_without_the_models_atoms_take_part,
             tiles_and_balancing,
+            tiles_of_uneven_systems,
             atom_ids_are_not_needed,
             single_precision_on_two_ranks,
             the_same_run_gives_the_same_bits,
