@@ -92,6 +92,7 @@ typedef struct umas_task {
     int head;                        /* slot of the energy head */
     double rmsd;                     /* eV; energy = rmsd * network + references */
     double reference[UMAS_ELEMENTS]; /* eV per atom, by atomic number */
+    int spin; /* multiplicity where none is given, as in fairchem: 1 for omol, 0 for others */
 } umas_task;
 
 /* Map and check the model file at `path` (safetensors as umas-convert writes it).  Every offset,
@@ -175,19 +176,22 @@ typedef enum umas_transport {
 
 typedef struct umas_engine umas_engine;
 
+#define UMAS_SPIN_OF_TASK (-1) /* what umas_task.spin says */
+
 typedef struct umas_engine_options {
     umas_backend backend;
     umas_precision precision;
-    const char *task;              /* name of one of the model's tasks */
-    int charge;                    /* -100..100, of the whole system */
-    int spin;                      /* 0 (unspecified) .. 100, multiplicity of the whole system */
-    int device;                    /* CUDA: index, or -1 for automatic; CPU: ignored */
+    const char *task; /* name of one of the model's tasks */
+    int charge;       /* -100..100, of the whole system */
+    int spin;   /* 0 (unspecified) .. 100, multiplicity of the whole system; UMAS_SPIN_OF_TASK */
+    int device; /* CUDA: index, or -1 for automatic; CPU: ignored */
     double memory_fraction;        /* CUDA: share of the free memory to use, 0 < fraction <= 1 */
     const umas_exchange *exchange; /* copied; NULL for one rank */
     umas_transport transport;      /* CUDA with an exchange, the same on all ranks */
 } umas_engine_options;
 
-/* Options as a deck without keywords means them: task NULL (to be set), charge 0, spin 0. */
+/* Options as a deck without keywords means them: task NULL (to be set), charge 0, spin
+ * UMAS_SPIN_OF_TASK. */
 umas_engine_options umas_engine_default_options(void);
 
 /* On success *engine is owned by the caller.  With an exchange every rank calls, and an engine is

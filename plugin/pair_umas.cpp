@@ -222,10 +222,16 @@ void PairUMAS::print_summary()
 {
   if (comm->me != 0) return;
   const umas_architecture *a = umas_model_architecture(model);
+  std::string spin = std::to_string(chosen.spin);
+  if (chosen.spin == UMAS_SPIN_OF_TASK) {
+    const int usual = umas_model_find_task(model, chosen.task)->spin;
+    spin = fmt::format("{}{}", usual,
+                       usual ? fmt::format(" (none is given; that of task {})", chosen.task) : "");
+  }
   utils::logmesg(lmp, fmt::format("pair {}: {} from {}, task {}, charge {}, spin {}, precision {}, "
                                   "cutoff {} A, {} layers of {} channels, {} experts\n",
                                   name, umas_model_id(model), umas_model_source(model), chosen.task,
-                                  chosen.charge, chosen.spin, chosen.precision_name(), a->cutoff,
+                                  chosen.charge, spin, chosen.precision_name(), a->cutoff,
                                   a->layers, a->sphere_channels, a->experts));
   if (const char *const note = umas_model_note(model))
     utils::logmesg(lmp, fmt::format("pair {}: {}\n", name, note));

@@ -140,8 +140,9 @@ std::string UmasSettings::set_profile(const std::string &value)
 
 std::string UmasSettings::record(umas_backend backend) const
 {
-  std::string lines = fmt::format("task {}\ncharge {}\nspin {}\nprecision {}\n", task, charge, spin,
-                                  precision_name());
+  std::string lines = fmt::format("task {}\ncharge {}\n", task, charge);
+  if (spin != UMAS_SPIN_OF_TASK) lines += fmt::format("spin {}\n", spin);
+  lines += fmt::format("precision {}\n", precision_name());
   if (backend == UMAS_CUDA)
     lines += fmt::format("device {}\nmemory {:.17g}\nexchange {}\nprofile {}\n",
                          device < 0 ? "auto" : std::to_string(device), memory_fraction,

@@ -13,7 +13,7 @@ namespace LAMMPS_NS {
 struct UmasSettings {
   char task[sizeof(umas_task::name)];    // empty: not set
   int charge;
-  int spin;
+  int spin;         // UMAS_SPIN_OF_TASK where none is given
   int precision;    // a umas_precision
   int device;       // -1: automatic
   double memory_fraction;
