@@ -58,10 +58,14 @@ const char *umas_status_name(umas_status status);
 /* Version of the library that is linked, as UMAS_VERSION. */
 const char *umas_version(void);
 
-/* Atomic number of an element symbol ("Si" -> 14), or 0 where there is no such element. */
+/* Atomic number of an element symbol ("Si" -> 14), or 0 where there is no such element.  D and T are
+ * hydrogen. */
 int umas_element_number(const char *symbol);
 /* Symbol of an atomic number 1..UMAS_ELEMENTS - 1, or "?". */
 const char *umas_element_symbol(int number);
+/* Its standard atomic weight, or the mass number of its longest-lived isotope where nature has none
+ * to weigh, in g/mol; 0 where there is no such element. */
+double umas_element_mass(int number);
 
 /* ---- models ------------------------------------------------------------------------------- */
 

@@ -20,7 +20,7 @@ using namespace LAMMPS_NS;
 PairUMAS::PairUMAS(LAMMPS *lammps, umas_backend backend_in) :
     Pair(lammps), backend(backend_in), name(backend_in == UMAS_CPU ? "umas" : "umas/gpu"), chosen{},
     model(nullptr), engine(nullptr), exchange(lammps, this), energy_unit(1.0), composition{},
-    participants(0), build(-1), ready(false), described(false), nodes(0)
+    participants(0), build(-1), ready(false), listed(false), described(false), nodes(0)
 {
   single_enable = 0;
   restartinfo = 1;
@@ -99,6 +99,7 @@ void PairUMAS::coeff(int narg, char **arg)
     fail(fmt::format("pair_coeff needs one element symbol or NULL for each of the {} atom types, "
                      "but {} are given",
                      atom->ntypes, narg - 3));
+  listed = false;
   open_model(arg[2]);
   map_types(arg + 3);
   create_engine();
@@ -126,8 +127,10 @@ void PairUMAS::map_types(char **symbol)
   const int ntypes = atom->ntypes;
   const int table = umas_model_architecture(model)->elements;
   number_of_type.assign(ntypes + 1, 0);
+  symbol_of_type.assign(ntypes + 1, "");
   for (int i = 1; i <= ntypes; i++) {
     const char *s = symbol[i - 1];
+    symbol_of_type[i] = s;
     if (strcmp(s, "NULL") == 0) continue;
     const int number = umas_element_number(s);
     if (number == 0) fail(fmt::format("{} (atom type {}) is not a chemical element", s, i));
@@ -277,6 +280,8 @@ void PairUMAS::compute(int eflag, int vflag)
 
   const bool changed = update_graph();
   if (changed) update_composition();
+  if (!listed) print_types();
+  listed = true;
   if (participants == 0) return;
 
   const int total = atom->nlocal + atom->nghost;

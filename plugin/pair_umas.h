@@ -41,14 +41,16 @@ class PairUMAS : public Pair {
   umas_model *model;
   umas_engine *engine;
   UmasExchange exchange;
-  double energy_unit;                    // of LAMMPS, in one eV
-  std::vector<int> number_of_type;       // [ntypes + 1] atomic number, 0 for NULL
-  int64_t composition[UMAS_ELEMENTS];    // atoms of every element, all ranks together
-  int64_t participants;                  // their sum
+  double energy_unit;                         // of LAMMPS, in one eV
+  std::vector<int> number_of_type;            // [ntypes + 1] atomic number, 0 for NULL
+  std::vector<std::string> symbol_of_type;    // [ntypes + 1] as pair_coeff has them
+  int64_t composition[UMAS_ELEMENTS];         // atoms of every element, all ranks together
+  int64_t participants;                       // their sum
 
   // the system as umas_atoms wants it; all but the positions are kept while they do not change
   bigint build;      // neighbor->ncalls when the list was copied
   bool ready;        // lists and buffers are those that init_style() asked for this model
+  bool listed;       // the log says which type is which element
   bool described;    // the log says how the engine runs
   int nodes;
   std::vector<int> element;      // [nlocal + nghost]
@@ -63,6 +65,8 @@ class PairUMAS : public Pair {
   void choose_device(umas_engine_options &) const;
   void create_engine();
   void print_summary();
+  void print_types();
+  void warn_of_mass(int, double);
   void print_first_step(const umas_atoms &, umas_result &);
   void print_ranks(const umas_result &);
   void print_profile(const umas_atoms &, umas_result &);

@@ -212,7 +212,51 @@ def notes_are_shown(lammps):
         true(f"the note on {ranks} ranks: {lines}", lines.count(f"pair umas: {note}") == 1)
     without = lammps.run(start() + lammps.style("Si O") + RUN, files=files)
     lines = [line for line in without.output.splitlines() if line.startswith("pair umas:")]
-    true(f"no more than model and engine without a note: {lines}", len(lines) == 2)
+    true(f"no more than model, types and engine without a note: {lines}", len(lines) == 3)
+
+
+def types_and_their_elements(lammps):
+    """A table in the log, and a warning of a mass that is not the element's."""
+    cell, kinds, positions = crystal()
+    kinds[-1] = 3
+    files = {"data": data_file(cell, kinds, positions, ntypes=4)}
+    silica = "28.085", "15.999", "39.95", "15.999"
+
+    def run(elements, masses=silica, ranks=1, more=""):
+        deck = start() + f"pair_style umas task omat\npair_coeff * * {lammps.model} {elements}\n"
+        deck += "".join(f"mass {i} {m}\n" for i, m in enumerate(masses, 1)) + more + RUN
+        result = lammps.run(deck, ranks, files=files)
+        lines = result.output.splitlines()
+        return result, [line for line in lines if "order of the elements" in line]
+
+    head, rows = "type element mass atoms", ["1 Si 28.085 4", "2 O 15.999 3", "3 NULL 39.95 1"]
+    for ranks in (1, 2):
+        result, warnings = run("Si O NULL O", ranks=ranks, more=RUN)
+        lines = [" ".join(line.split()) for line in result.output.splitlines()]
+        true(f"one table on {ranks} ranks: {lines}", lines.count(head) == 1)
+        found = lines[lines.index(head) + 1 :][:4]
+        true(f"types on {ranks} ranks: {found}", found == [*rows, "4 O 15.999 0"])
+        true(f"no warning of the right masses: {warnings}", not warnings)
+    for elements, masses, pattern in (
+        ("O Si NULL O", silica, r"1 is O, whose mass is 15.999, .* 28.085 \(near that of Si\): "),
+        ("Si O NULL Si", silica, r"4 is Si, whose mass is 28.085, .* 15.999 \(near that of O\): "),
+        ("Si O NULL O", ("28.085", "17.7", "28", "16"), r"2 is O, .* 17.7 \(near that of F\): "),
+        ("Si H NULL O", ("28.085", "0.7", "28", "16"), r"2 is H, .* but it has the mass 0.7: "),
+        ("Si H NULL O", ("31.2", "5000", "28", "16"), r"2 is H, .* but it has the mass 5000: "),
+    ):
+        _, warnings = run(elements, masses)
+        found = [re.search(r"Pair style umas: atom type " + pattern, line) for line in warnings]
+        true(f"{elements}, {masses}: {warnings}", len(found) - found.count(None) == 1)
+    for elements, masses in (  # isotopes, and masses nearer than a tenth
+        ("Si O NULL O", ("30.8", "17.5", "28", "16")),
+        ("Si H NULL O", ("28.085", "2.014", "28", "16")),
+        ("Si H NULL O", ("28.085", "3.016", "28", "16")),
+        ("D T NULL O", ("1.008", "10", "28", "16")),
+    ):
+        _, warnings = run(elements, masses)
+        true(f"no warning of {elements}, {masses}: {warnings}", not warnings)
+    energy = [run(elements)[0].thermo[0]["TotEng"] for elements in ("H O NULL O", "D O NULL O")]
+    true(f"D is hydrogen: {energy}", energy[0] == energy[1])
 
 
 def a_restart_needs_pair_coeff(lammps):
@@ -287,6 +331,7 @@ if __name__ == "__main__":
             positions_that_are_no_numbers,
             elements_it_was_not_trained_for,
             notes_are_shown,
+            types_and_their_elements,
             a_restart_needs_pair_coeff,
             runs_without_preparation,
             plugins_for_another_lammps,

@@ -3,7 +3,7 @@
 import numpy as np
 
 from lammps_run import BAR_A3, DUMP, PRESSURE, THERMO
-from lammps_run import close, data_file, from_command_line, start, true
+from lammps_run import close, data_file, from_command_line, masses, start, true
 
 ENERGY = 1e-9  # eV per atom, the contract
 FORCE = 1e-8  # eV/A, the contract
@@ -55,7 +55,8 @@ def run_golden(lammps, path, keywords="task {task} charge {charge} spin {spin}")
     deck = start(boundary=" ".join("fp"[p] for p in periodic))
     keywords = keywords.format(**{key: golden[key][0] for key in ("task", "charge", "spin")})
     deck += f"pair_style umas {keywords}\n"
-    deck += f"pair_coeff * * {model} {' '.join(elements)}\n" + THERMO + DUMP + "run 0\n"
+    deck += f"pair_coeff * * {model} {' '.join(elements)}\n" + masses(' '.join(elements))
+    deck += THERMO + DUMP + "run 0\n"
     run = lammps.run(deck, files={"data": data_file(cell, kinds, positions, origin=low)})
 
     name, row, dump = path.stem, run.thermo[0], run.dump()[0]
@@ -71,10 +72,10 @@ def run_golden(lammps, path, keywords="task {task} charge {charge} spin {spin}")
 
 def omol_without_a_spin_is_a_closed_shell(lammps):
     """As fairchem takes it, whose other tasks have spin 0."""
-    told = "spin 1 (none is given; that of task omol),"
+    closed = "spin 1 (none is given; that of task omol),"
     for name, spin, told in (
-        ("uma-1.2.1_three_omol", "1", told),
-        ("uma-1.1_molecule_omol", "1", told),
+        ("uma-1.2.1_three_omol", "1", closed),
+        ("uma-1.1_molecule_omol", "1", closed),
         ("uma-1.2.1_slab_oc20", "0", "spin 0,"),
     ):
         path = lammps.options.golden / f"{name}.golden"
