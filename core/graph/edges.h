@@ -7,6 +7,9 @@
 /* Atoms closer than this are taken to be on top of each other, A. */
 #define UMAS_SMALLEST_DISTANCE 1e-3
 
+/* Doubles beyond this are 1e-7 A apart and more: distances between atoms are lost.  A. */
+#define UMAS_LARGEST_COORDINATE 1e9
+
 typedef struct umas_edges {
     int64_t count;
     int64_t *first;      /* [owned + 1] edges into owned atom i: first[i] .. first[i + 1] */
@@ -20,7 +23,7 @@ typedef struct umas_edges {
 } umas_edges;
 
 /* Keep the candidates within the cutoff (strictly).  Buffers only grow.  Status: GEOMETRY for
- * non-finite positions or atoms on top of each other, MEMORY. */
+ * positions that are not finite or too large, or atoms on top of each other, MEMORY. */
 umas_status umas_edges_build(umas_edges *edges, const umas_atoms *atoms, double cutoff,
                              umas_error *error);
 void umas_edges_free(umas_edges *edges);
