@@ -19,8 +19,9 @@ using namespace LAMMPS_NS;
 
 PairUMAS::PairUMAS(LAMMPS *lammps, umas_backend backend_in) :
     Pair(lammps), backend(backend_in), name(backend_in == UMAS_CPU ? "umas" : "umas/gpu"), chosen{},
-    model(nullptr), engine(nullptr), exchange(lammps, this), energy_unit(1.0), composition{},
-    participants(0), build(-1), ready(false), listed(false), described(false), nodes(0)
+    by_suffix(false), model(nullptr), engine(nullptr), exchange(lammps, this),
+    energy_unit(1.0), composition{}, participants(0), build(-1), ready(false), listed(false),
+    described(false), nodes(0)
 {
   single_enable = 0;
   restartinfo = 1;
@@ -65,12 +66,19 @@ void PairUMAS::require_backend()
 void PairUMAS::settings(int narg, char **arg)
 {
   ready = false;
+  described = false;
+  note_suffix();
   require_backend();
   chosen = UmasSettings::defaults(backend);
+  std::vector<std::string> given;
   for (int i = 0; i < narg; i += 2) {
-    if (i + 1 == narg) fail(fmt::format("keyword {} without a value", arg[i]));
-    const std::string wrong = chosen.set(backend, arg[i], arg[i + 1]);
+    std::string wrong = UmasSettings::check_keyword(backend, arg[i]);
+    if (wrong.empty() && std::find(given.begin(), given.end(), arg[i]) != given.end())
+      wrong = fmt::format("keyword {} is given twice", arg[i]);
+    if (wrong.empty() && i + 1 == narg) wrong = fmt::format("keyword {} without a value", arg[i]);
+    if (wrong.empty()) wrong = chosen.set(backend, arg[i], arg[i + 1]);
     if (!wrong.empty()) fail(wrong);
+    given.push_back(arg[i]);
   }
   if (!chosen.task[0]) fail("the keyword task is needed, for example: task omat");
 
@@ -249,12 +257,14 @@ void PairUMAS::print_summary()
 
 void PairUMAS::init_style()
 {
-  if (force->newton_pair == 0) fail("newton off is not supported: use newton on");
+  refuse_newton_off();
   if (!model) fail("pair_coeff is missing (it is not kept in restart files)");
   if (!engine) {
     create_engine();
     print_summary();
   }
+
+  refuse_thin_box();
 
   // the engine's OpenMP may be another than LAMMPS' own, and LAMMPS may have none
 
@@ -338,7 +348,7 @@ void PairUMAS::add_results(const umas_result &result)
 
 void PairUMAS::fail(const std::string &message)
 {
-  error->all(FLERR, fmt::format("Pair style {}: {}", name, message));
+  error->all(FLERR, fmt::format("Pair style {}: {}{}", name, message, suffix_advice()));
 }
 
 /* All ranks call with what the library returned to them, each by itself: if it failed on any, all
@@ -403,7 +413,6 @@ void PairUMAS::write_restart_settings(FILE *fp)
 void PairUMAS::read_restart_settings(FILE *fp)
 {
   ready = false;
-  require_backend();
   int header[2];
   if (comm->me == 0) utils::sfread(FLERR, header, sizeof(header), 1, fp, nullptr, error);
   MPI_Bcast(header, 2, MPI_INT, 0, world);
@@ -415,6 +424,9 @@ void PairUMAS::read_restart_settings(FILE *fp)
   std::string record(header[1], '\0');
   if (comm->me == 0) utils::sfread(FLERR, &record[0], 1, record.size(), fp, nullptr, error);
   MPI_Bcast(&record[0], header[1], MPI_CHAR, 0, world);
+  by_suffix = lmp->suffix_enable && UmasSettings::is_record_of_other(backend, record);
+  print_suffix();
+  require_backend();
   std::string replaced;
   const std::string wrong = chosen.restore(backend, record, replaced);
   if (!wrong.empty())

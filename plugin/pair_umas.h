@@ -37,6 +37,7 @@ class PairUMAS : public Pair {
   const umas_backend backend;
   const char *const name;    // of the style, for messages
   UmasSettings chosen;
+  bool by_suffix;    // the deck says umas, and this is another style
 
   umas_model *model;
   umas_engine *engine;
@@ -58,6 +59,11 @@ class PairUMAS : public Pair {
   std::vector<int> neighbour;    // [first[nlocal]]
   std::vector<double> force_eV, energy_eV, virial_eV;
 
+  void note_suffix();
+  void print_suffix();
+  std::string suffix_advice() const;
+  void refuse_newton_off();
+  void refuse_thin_box();
   void require_backend();
   void allocate();
   void open_model(const char *);

@@ -32,6 +32,13 @@ def keywords(lammps):
     cases = {
         "charge 0": r"keyword task is needed",
         "task omat charge": r"keyword charge without a value",
+        "omat": r"unknown keyword omat: did you mean task omat\?",
+        "omol charge 1": r"unknown keyword omol: did you mean task omol\?",
+        "charge 1 omat": r"unknown keyword omat: did you mean task omat\?",
+        "task omat colour": r"unknown keyword colour: use task, charge, spin, precision",
+        "task omat charge 1 task omol": r"keyword task is given twice",
+        "task omat charge 1 charge 1": r"keyword charge is given twice",
+        "task omat charge 1 charge": r"keyword charge is given twice",
         "task omat colour red": r"unknown keyword colour",
         "task nonsense": r"unknown task nonsense: this model has .*omat",
         "task " + "o" * 80: r"unknown task ooo",
@@ -64,6 +71,26 @@ def gpu_keywords(lammps):
         "task omat memory 1.5": r"memory 1.5 is not a fraction",
     }.items():
         one_error(lammps, words, deck.replace("task omat", words), pattern, ranks=(1,))
+
+
+def suffixes(lammps):
+    """A suffix changes style and precision: the log says so, and errors say how to undo it."""
+    told = "a suffix made this of pair_style umas, with precision mixed where the deck gives none"
+    undo = r"\(a suffix made pair_style umas into umas/gpu: put suffix off before pair_style"
+    hybrid = "pair_style hybrid umas task omat precision double lj/cut 5.0\n"
+    files = {"data": data_file(*crystal())}
+    for words in (lammps.style("Si O", "task omat precision double"), hybrid):
+        run = lammps.run(start() + "suffix gpu\n" + words + RUN, files=files, fails=True)
+        lines = run.errors()
+        true(f"a line on the suffix: {run.output}", run.output.count(told) == 1)
+        true(f"how to undo the suffix: {lines}", len(lines) == 1 and re.search(undo, lines[0]))
+    # neither where the deck says umas/gpu, nor where the suffix is off or makes nothing of umas
+    gpu = "suffix gpu\n" + lammps.style("Si O", "task omat colour 1", "umas/gpu")
+    run = lammps.run(start() + gpu + RUN, files=files, fails=True)
+    true(f"no suffix: {run.output}", run.errors() and "a suffix made" not in run.output)
+    for words in ("suffix gpu\nsuffix off\n", "suffix opt\n"):
+        run = lammps.run(start() + words + lammps.style("Si O") + RUN, files=files)
+        true(f"{words}: {run.output}", "a suffix made" not in run.output)
 
 
 def coefficients(lammps):
@@ -139,7 +166,7 @@ def surroundings(lammps):
         lammps,
         "newton off",
         start(before="newton off") + lammps.style("Si O") + RUN,
-        r"newton off is not supported: use newton on",
+        r"newton off is not supported: use newton on, .*-pk kokkos newton on neigh half",
     )
 
 
@@ -166,17 +193,38 @@ def positions_that_are_no_numbers(lammps):
     """LAMMPS looks at positions only when it makes a new neighbour list, so the model must."""
     move = """
 neigh_modify delay 1000 every 1000 check no
-velocity all set 1e306 0 0
+velocity all set {} 0 0
 timestep 1000
 fix move all nve
 run 2
 """
-    one_error(
-        lammps,
-        "infinite positions",
-        start() + lammps.style("Si O") + move,
-        r"Pair style umas: .*(finite|NaN)",
-    )
+    # the last one is finite, but all atoms have the same place there
+    for speed in ("1e306", "1e287", "2e6"):
+        deck = start() + lammps.style("Si O") + move.format(speed)
+        pattern = r"Pair style umas: atom position .* is not finite or beyond 1e\+09 A, "
+        one_error(lammps, f"speed {speed}", deck, pattern)
+
+
+def boxes_too_thin_for_bins(lammps):
+    """LAMMPS' own error says neither that it is the box nor what to do."""
+    for boundary, thin, axis in (("s s s", (0, 1, 2), "z"), ("p s p", (0, 2, 1), "y")):
+        flat = np.array([[0.0, 0, 0], [1.2, 0.3, 0], [-0.6, 0.9, 0]])[:, thin]
+        cell = np.diag([12.0, 12.0, 12.0])
+        files = {"data": data_file(cell, [1, 2, 2], flat + 6.0)}
+        deck = start(boundary=boundary) + lammps.style("O H", "task omol")
+        one_error(
+            lammps,
+            f"a flat molecule, {boundary}",
+            deck + RUN,
+            rf"box that is \S+ A thin along {axis}, .*: use neighbor 2 nsq, or a larger box",
+            files,
+            (1, 2),
+        )
+        lammps.run(deck + "neighbor 2.0 nsq\n" + RUN, files=files)
+        # so little that LAMMPS can sort the atoms is enough
+        flat[0] += np.array([0, 0, 0.05])[list(thin)]
+        files = {"data": data_file(cell, [1, 2, 2], flat + 6.0)}
+        lammps.run(deck + RUN, files=files)
 
 
 def convert(lammps, name, *options):
@@ -323,12 +371,14 @@ if __name__ == "__main__":
         [
             keywords,
             gpu_keywords,
+            suffixes,
             coefficients,
             model_files,
             checkpoints,
             surroundings,
             atoms_on_top_of_each_other,
             positions_that_are_no_numbers,
+            boxes_too_thin_for_bins,
             elements_it_was_not_trained_for,
             notes_are_shown,
             types_and_their_elements,

@@ -104,6 +104,7 @@ def restart_files_of_other_styles_and_versions(lammps):
     told = "precision double is for pair_style umas: precision is mixed"
     without = "umas/gpu: this umasplugin.so was built without CUDA"
     true(f"umas/gpu after umas: {run.errors()}", (told in run.output) != (without in run.output))
+    true("a line on the suffix", run.output.count("a suffix made this of pair_style umas") == 1)
 
 
 def minimize_goes_downhill(lammps):
