@@ -8,6 +8,7 @@
 
 extern "C" {
 #include "engine/engine.h"
+#include "graph/edges.h"
 #include "status.h"
 #include "weights/dense_weights.h"
 }

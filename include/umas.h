@@ -58,10 +58,14 @@ const char *umas_status_name(umas_status status);
 /* Version of the library that is linked, as UMAS_VERSION. */
 const char *umas_version(void);
 
-/* Atomic number of an element symbol ("Si" -> 14), or 0 where there is no such element. */
+/* Atomic number of an element symbol ("Si" -> 14), or 0 where there is no such element.  D and T are
+ * hydrogen. */
 int umas_element_number(const char *symbol);
 /* Symbol of an atomic number 1..UMAS_ELEMENTS - 1, or "?". */
 const char *umas_element_symbol(int number);
+/* Its standard atomic weight, or the mass number of its longest-lived isotope where nature has none
+ * to weigh, in g/mol; 0 where there is no such element. */
+double umas_element_mass(int number);
 
 /* ---- models ------------------------------------------------------------------------------- */
 
@@ -94,6 +98,7 @@ typedef struct umas_task {
     double rmsd;                     /* eV; energy = rmsd * network + references */
     double reference[UMAS_ELEMENTS]; /* eV per atom, by atomic number; NaN: an element that the
                                       * task has no energy for */
+    int spin; /* multiplicity where none is given, as in fairchem: 1 for omol, 0 for others */
 } umas_task;
 
 /* Map and check the model file at `path` (safetensors as umas-convert writes it).  Every offset,
@@ -177,19 +182,22 @@ typedef enum umas_transport {
 
 typedef struct umas_engine umas_engine;
 
+#define UMAS_SPIN_OF_TASK (-1) /* what umas_task.spin says */
+
 typedef struct umas_engine_options {
     umas_backend backend;
     umas_precision precision;
-    const char *task;              /* name of one of the model's tasks */
-    int charge;                    /* -100..100, of the whole system */
-    int spin;                      /* 0 (unspecified) .. 100, multiplicity of the whole system */
-    int device;                    /* CUDA: index, or -1 for automatic; CPU: ignored */
+    const char *task; /* name of one of the model's tasks */
+    int charge;       /* -100..100, of the whole system */
+    int spin;   /* 0 (unspecified) .. 100, multiplicity of the whole system; UMAS_SPIN_OF_TASK */
+    int device; /* CUDA: index, or -1 for automatic; CPU: ignored */
     double memory_fraction;        /* CUDA: share of the free memory to use, 0 < fraction <= 1 */
     const umas_exchange *exchange; /* copied; NULL for one rank */
     umas_transport transport;      /* CUDA with an exchange, the same on all ranks */
 } umas_engine_options;
 
-/* Options as a deck without keywords means them: task NULL (to be set), charge 0, spin 0. */
+/* Options as a deck without keywords means them: task NULL (to be set), charge 0, spin
+ * UMAS_SPIN_OF_TASK. */
 umas_engine_options umas_engine_default_options(void);
 
 /* On success *engine is owned by the caller.  With an exchange every rank calls, and an engine is

@@ -19,8 +19,9 @@ using namespace LAMMPS_NS;
 
 PairUMAS::PairUMAS(LAMMPS *lammps, umas_backend backend_in) :
     Pair(lammps), backend(backend_in), name(backend_in == UMAS_CPU ? "umas" : "umas/gpu"), chosen{},
-    model(nullptr), engine(nullptr), exchange(lammps, this), energy_unit(1.0), composition{},
-    participants(0), build(-1), ready(false), described(false), told_of_limit(false), nodes(0)
+    by_suffix(false), model(nullptr), engine(nullptr), exchange(lammps, this),
+    energy_unit(1.0), composition{}, participants(0), build(-1), ready(false), listed(false),
+    described(false), told_of_limit(false), nodes(0)
 {
   single_enable = 0;
   restartinfo = 1;
@@ -65,12 +66,19 @@ void PairUMAS::require_backend()
 void PairUMAS::settings(int narg, char **arg)
 {
   ready = false;
+  described = false;
+  note_suffix();
   require_backend();
   chosen = UmasSettings::defaults(backend);
+  std::vector<std::string> given;
   for (int i = 0; i < narg; i += 2) {
-    if (i + 1 == narg) fail(fmt::format("keyword {} without a value", arg[i]));
-    const std::string wrong = chosen.set(backend, arg[i], arg[i + 1]);
+    std::string wrong = UmasSettings::check_keyword(backend, arg[i]);
+    if (wrong.empty() && std::find(given.begin(), given.end(), arg[i]) != given.end())
+      wrong = fmt::format("keyword {} is given twice", arg[i]);
+    if (wrong.empty() && i + 1 == narg) wrong = fmt::format("keyword {} without a value", arg[i]);
+    if (wrong.empty()) wrong = chosen.set(backend, arg[i], arg[i + 1]);
     if (!wrong.empty()) fail(wrong);
+    given.push_back(arg[i]);
   }
   if (!chosen.task[0]) fail("the keyword task is needed, for example: task omat");
 
@@ -99,6 +107,7 @@ void PairUMAS::coeff(int narg, char **arg)
     fail(fmt::format("pair_coeff needs one element symbol or NULL for each of the {} atom types, "
                      "but {} are given",
                      atom->ntypes, narg - 3));
+  listed = false;
   open_model(arg[2]);
   map_types(arg + 3);
   create_engine();
@@ -126,8 +135,10 @@ void PairUMAS::map_types(char **symbol)
   const int ntypes = atom->ntypes;
   const int table = umas_model_architecture(model)->elements;
   number_of_type.assign(ntypes + 1, 0);
+  symbol_of_type.assign(ntypes + 1, "");
   for (int i = 1; i <= ntypes; i++) {
     const char *s = symbol[i - 1];
+    symbol_of_type[i] = s;
     if (strcmp(s, "NULL") == 0) continue;
     const int number = umas_element_number(s);
     if (number == 0) fail(fmt::format("{} (atom type {}) is not a chemical element", s, i));
@@ -222,10 +233,16 @@ void PairUMAS::print_summary()
 {
   if (comm->me != 0) return;
   const umas_architecture *a = umas_model_architecture(model);
+  std::string spin = std::to_string(chosen.spin);
+  if (chosen.spin == UMAS_SPIN_OF_TASK) {
+    const int usual = umas_model_find_task(model, chosen.task)->spin;
+    spin = fmt::format("{}{}", usual,
+                       usual ? fmt::format(" (none is given; that of task {})", chosen.task) : "");
+  }
   utils::logmesg(lmp, fmt::format("pair {}: {} from {}, task {}, charge {}, spin {}, precision {}, "
                                   "cutoff {} A, {} layers of {} channels, {} experts\n",
                                   name, umas_model_id(model), umas_model_source(model), chosen.task,
-                                  chosen.charge, chosen.spin, chosen.precision_name(), a->cutoff,
+                                  chosen.charge, spin, chosen.precision_name(), a->cutoff,
                                   a->layers, a->sphere_channels, a->experts));
   if (const char *const note = umas_model_note(model))
     utils::logmesg(lmp, fmt::format("pair {}: {}\n", name, note));
@@ -240,12 +257,14 @@ void PairUMAS::print_summary()
 
 void PairUMAS::init_style()
 {
-  if (force->newton_pair == 0) fail("newton off is not supported: use newton on");
+  refuse_newton_off();
   if (!model) fail("pair_coeff is missing (it is not kept in restart files)");
   if (!engine) {
     create_engine();
     print_summary();
   }
+
+  refuse_thin_box();
 
   // the engine's OpenMP may be another than LAMMPS' own, and LAMMPS may have none
 
@@ -271,6 +290,8 @@ void PairUMAS::compute(int eflag, int vflag)
 
   const bool changed = update_graph();
   if (changed) update_composition();
+  if (!listed) print_types();
+  listed = true;
   if (participants == 0) {
     build = neighbor->ncalls;
     return;
@@ -332,7 +353,7 @@ void PairUMAS::add_results(const umas_result &result)
 
 void PairUMAS::fail(const std::string &message)
 {
-  error->all(FLERR, fmt::format("Pair style {}: {}", name, message));
+  error->all(FLERR, fmt::format("Pair style {}: {}{}", name, message, suffix_advice()));
 }
 
 /* All ranks call with what the library returned to them, each by itself: if it failed on any, all
@@ -397,7 +418,6 @@ void PairUMAS::write_restart_settings(FILE *fp)
 void PairUMAS::read_restart_settings(FILE *fp)
 {
   ready = false;
-  require_backend();
   int header[2];
   if (comm->me == 0) utils::sfread(FLERR, header, sizeof(header), 1, fp, nullptr, error);
   MPI_Bcast(header, 2, MPI_INT, 0, world);
@@ -409,6 +429,9 @@ void PairUMAS::read_restart_settings(FILE *fp)
   std::string record(header[1], '\0');
   if (comm->me == 0) utils::sfread(FLERR, &record[0], 1, record.size(), fp, nullptr, error);
   MPI_Bcast(&record[0], header[1], MPI_CHAR, 0, world);
+  by_suffix = lmp->suffix_enable && UmasSettings::is_record_of_other(backend, record);
+  print_suffix();
+  require_backend();
   std::string replaced;
   const std::string wrong = chosen.restore(backend, record, replaced);
   if (!wrong.empty())

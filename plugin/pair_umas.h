@@ -37,18 +37,21 @@ class PairUMAS : public Pair {
   const umas_backend backend;
   const char *const name;    // of the style, for messages
   UmasSettings chosen;
+  bool by_suffix;    // the deck says umas, and this is another style
 
   umas_model *model;
   umas_engine *engine;
   UmasExchange exchange;
-  double energy_unit;                    // of LAMMPS, in one eV
-  std::vector<int> number_of_type;       // [ntypes + 1] atomic number, 0 for NULL
-  int64_t composition[UMAS_ELEMENTS];    // atoms of every element, all ranks together
-  int64_t participants;                  // their sum
+  double energy_unit;                         // of LAMMPS, in one eV
+  std::vector<int> number_of_type;            // [ntypes + 1] atomic number, 0 for NULL
+  std::vector<std::string> symbol_of_type;    // [ntypes + 1] as pair_coeff has them
+  int64_t composition[UMAS_ELEMENTS];         // atoms of every element, all ranks together
+  int64_t participants;                       // their sum
 
   // the system as umas_atoms wants it; all but the positions are kept while they do not change
   bigint build;          // neighbor->ncalls of the list that was evaluated, or -1
   bool ready;            // lists and buffers are those that init_style() asked for this model
+  bool listed;           // the log says which type is which element
   bool described;        // the log says how the engine runs
   bool told_of_limit;    // ... and that not all neighbours count
   int nodes;
@@ -58,6 +61,11 @@ class PairUMAS : public Pair {
   std::vector<int> neighbour;    // [first[nlocal]]
   std::vector<double> force_eV, energy_eV, virial_eV;
 
+  void note_suffix();
+  void print_suffix();
+  std::string suffix_advice() const;
+  void refuse_newton_off();
+  void refuse_thin_box();
   void require_backend();
   void allocate();
   void open_model(const char *);
@@ -65,6 +73,8 @@ class PairUMAS : public Pair {
   void choose_device(umas_engine_options &) const;
   void create_engine();
   void print_summary();
+  void print_types();
+  void warn_of_mass(int, double);
   void print_first_step(const umas_atoms &, umas_result &);
   void print_ranks(const umas_result &);
   void print_limit(const umas_result &);

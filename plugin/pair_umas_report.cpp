@@ -1,5 +1,5 @@
-/* What the log says after a run's first step: how it was cut, how its work lies on the ranks, and,
-   where the deck asks for it, where the time goes. */
+/* What the log says before a run's first step, which type is which element, and after it: how it
+   was cut, how its work lies on the ranks, and, where the deck asks for it, where the time goes. */
 
 #include "pair_umas.h"
 
@@ -7,9 +7,68 @@
 #include "comm.h"
 #include "error.h"
 
+#include <cmath>
 #include <vector>
 
 using namespace LAMMPS_NS;
+
+static constexpr double MASS_MARGIN = 0.1;    // of an element's mass: most isotopes are within it
+static constexpr double DEUTERIUM = 2.014, TRITIUM = 3.016;
+
+static bool near(double mass, double usual)
+{
+  return std::fabs(mass - usual) <= MASS_MARGIN * usual;
+}
+
+/* Symbols in the order of another deck make a valid system of wrong atoms.  Every rank calls. */
+
+void PairUMAS::print_types()
+{
+  const int ntypes = atom->ntypes;
+  std::vector<double> mine(2 * (ntypes + 1), 0.0), all(2 * (ntypes + 1));    // atoms, their mass
+  for (int i = 0; i < atom->nlocal; i++) {
+    const int type = atom->type[i];
+    mine[2 * type] += 1.0;
+    mine[2 * type + 1] += atom->rmass ? atom->rmass[i] : atom->mass[type];
+  }
+  MPI_Reduce(mine.data(), all.data(), 2 * (ntypes + 1), MPI_DOUBLE, MPI_SUM, 0, world);
+  if (comm->me != 0) return;
+
+  std::vector<double> mass(ntypes + 1, 0.0);    // 0: not known, of a type without atoms
+  std::string table = fmt::format("pair {}: elements of the atom types\n{:>8}  {:<7}{:>12}{:>12}\n",
+                                  name, "type", "element", "mass", "atoms");
+  for (int i = 1; i <= ntypes; i++) {
+    const double atoms = all[2 * i];
+    if (atoms > 0)
+      mass[i] = all[2 * i + 1] / atoms;
+    else if (atom->mass)
+      mass[i] = atom->mass[i];
+    table += fmt::format("{:>8}  {:<7}{:>12.5g}{:>12.0f}\n", i, symbol_of_type[i], mass[i], atoms);
+  }
+  utils::logmesg(lmp, table);
+  for (int i = 1; i <= ntypes; i++)
+    if (number_of_type[i] && mass[i] > 0) warn_of_mass(i, mass[i]);
+}
+
+void PairUMAS::warn_of_mass(int type, double mass)
+{
+  const int number = number_of_type[type];
+  const std::string &symbol = symbol_of_type[type];
+  if (near(mass, umas_element_mass(number)) || symbol == "D" || symbol == "T") return;
+  if (number == 1 && (near(mass, DEUTERIUM) || near(mass, TRITIUM))) return;
+
+  int nearest = 1;
+  for (int z = 2; z < UMAS_ELEMENTS; z++)
+    if (std::fabs(umas_element_mass(z) - mass) < std::fabs(umas_element_mass(nearest) - mass))
+      nearest = z;
+  error->warning(FLERR,
+                 "Pair style {}: atom type {} is {}, whose mass is {:.5g}, but it has the mass "
+                 "{:.5g}{}: check the order of the elements in pair_coeff",
+                 name, type, symbol, umas_element_mass(number), mass,
+                 near(mass, umas_element_mass(nearest))
+                     ? fmt::format(" (near that of {})", umas_element_symbol(nearest))
+                     : "");
+}
 
 /* Every rank calls. */
 

@@ -12,7 +12,9 @@ using namespace LAMMPS_NS;
 
 static const char *const PRECISION_NAMES[] = {"double", "single", "mixed"};
 static const char *const TRANSPORT_NAMES[] = {"auto", "nccl", "host"};
+static const char *const KEYWORDS[] = {"task", "charge", "spin", "precision"};
 static const char *const GPU_KEYWORDS[] = {"device", "memory", "exchange", "profile"};
+static const char *const USUAL_TASKS[] = {"omat", "omol", "oc20", "oc22", "oc25", "odac", "omc"};
 static constexpr int MAX_CHARGE = 100, MAX_SPIN = 100;
 
 UmasSettings UmasSettings::defaults(umas_backend backend)
@@ -37,16 +39,34 @@ static bool read_integer(const std::string &text, int low, int high, int &number
   return true;
 }
 
+template <int COUNT>
+static bool is_one_of(const char *const (&words)[COUNT], const std::string &word)
+{
+  return std::find(std::begin(words), std::end(words), word) != std::end(words);
+}
+
 static bool is_gpu_keyword(const std::string &keyword)
 {
-  return std::find(std::begin(GPU_KEYWORDS), std::end(GPU_KEYWORDS), keyword) !=
-         std::end(GPU_KEYWORDS);
+  return is_one_of(GPU_KEYWORDS, keyword);
+}
+
+std::string UmasSettings::check_keyword(umas_backend backend, const std::string &keyword)
+{
+  const bool gpu = backend == UMAS_CUDA;
+  if (is_one_of(KEYWORDS, keyword)) return "";
+  if (is_gpu_keyword(keyword))
+    return gpu ? "" : fmt::format("keyword {} is for pair_style umas/gpu", keyword);
+  if (is_one_of(USUAL_TASKS, keyword))
+    return fmt::format("unknown keyword {}: did you mean task {}?", keyword, keyword);
+  return fmt::format("unknown keyword {}: use task, charge, spin, precision{}", keyword,
+                     gpu ? ", device, memory, exchange or profile" : "");
 }
 
 std::string UmasSettings::set(umas_backend backend, const std::string &keyword,
                               const std::string &value)
 {
-  const bool gpu = backend == UMAS_CUDA;
+  const std::string wrong = check_keyword(backend, keyword);
+  if (!wrong.empty()) return wrong;
   if (keyword == "task") {
     if (value.size() >= sizeof(task)) return fmt::format("unknown task {}", value);
     memcpy(task, value.c_str(), value.size() + 1);
@@ -63,12 +83,7 @@ std::string UmasSettings::set(umas_backend backend, const std::string &keyword,
                        value, MAX_SPIN);
   }
   if (keyword == "precision") return set_precision(backend, value);
-  if (is_gpu_keyword(keyword)) {
-    if (!gpu) return fmt::format("keyword {} is for pair_style umas/gpu", keyword);
-    return set_gpu(keyword, value);
-  }
-  return fmt::format("unknown keyword {}: use task, charge, spin, precision{}", keyword,
-                     gpu ? ", device, memory, exchange or profile" : "");
+  return set_gpu(keyword, value);
 }
 
 std::string UmasSettings::set_gpu(const std::string &keyword, const std::string &value)
@@ -140,13 +155,20 @@ std::string UmasSettings::set_profile(const std::string &value)
 
 std::string UmasSettings::record(umas_backend backend) const
 {
-  std::string lines = fmt::format("task {}\ncharge {}\nspin {}\nprecision {}\n", task, charge, spin,
-                                  precision_name());
+  std::string lines = fmt::format("task {}\ncharge {}\n", task, charge);
+  if (spin != UMAS_SPIN_OF_TASK) lines += fmt::format("spin {}\n", spin);
+  lines += fmt::format("precision {}\n", precision_name());
   if (backend == UMAS_CUDA)
     lines += fmt::format("device {}\nmemory {:.17g}\nexchange {}\nprofile {}\n",
                          device < 0 ? "auto" : std::to_string(device), memory_fraction,
                          TRANSPORT_NAMES[transport], profile ? "yes" : "no");
   return lines;
+}
+
+bool UmasSettings::is_record_of_other(umas_backend backend, const std::string &record)
+{
+  const bool of_gpu = record.find("\ndevice ") != std::string::npos;
+  return of_gpu != (backend == UMAS_CUDA);
 }
 
 std::string UmasSettings::restore(umas_backend backend, const std::string &record,

@@ -13,7 +13,7 @@ namespace LAMMPS_NS {
 struct UmasSettings {
   char task[sizeof(umas_task::name)];    // empty: not set
   int charge;
-  int spin;
+  int spin;         // UMAS_SPIN_OF_TASK where none is given
   int precision;    // a umas_precision
   int device;       // -1: automatic
   double memory_fraction;
@@ -23,6 +23,9 @@ struct UmasSettings {
   // The defaults of pair_style umas or umas/gpu.
   static UmasSettings defaults(umas_backend backend);
 
+  // Is there such a keyword?  Returns what is wrong with it, or an empty string.
+  static std::string check_keyword(umas_backend backend, const std::string &keyword);
+
   // Set one keyword.  Returns what is wrong with it, or an empty string.
   std::string set(umas_backend backend, const std::string &keyword, const std::string &value);
 
@@ -30,6 +33,9 @@ struct UmasSettings {
   static constexpr int RECORD_FORM = 1;
   static constexpr int LONGEST_RECORD = 4096;    // characters
   std::string record(umas_backend backend) const;
+
+  // Did the style of another backend write this record?
+  static bool is_record_of_other(umas_backend backend, const std::string &record);
 
   // Defaults, and a record on top of them.  Returns what is wrong with it, or an empty string.  The
   // style that wrote it may have been for the other backend: what cannot be kept then is replaced

@@ -43,8 +43,8 @@ int umas_device_id(int device, char id[UMAS_DEVICE_ID]) {
 #endif
 
 umas_engine_options umas_engine_default_options(void) {
-    umas_engine_options options = {UMAS_CPU, UMAS_DOUBLE,        NULL, 0, 0, -1, 0.9,
-                                   NULL,     UMAS_TRANSPORT_AUTO};
+    umas_engine_options options = {
+        UMAS_CPU, UMAS_DOUBLE, NULL, 0, UMAS_SPIN_OF_TASK, -1, 0.9, NULL, UMAS_TRANSPORT_AUTO};
     return options;
 }
 
@@ -67,7 +67,7 @@ static umas_status check_options(const umas_model *model, const umas_engine_opti
                          o->task ? o->task : "");
     if (o->charge < -100 || o->charge > 100)
         return umas_fail(error, UMAS_ERROR_ARGUMENT, "charge %d is outside -100..100", o->charge);
-    if (o->spin < 0 || o->spin > 100)
+    if (o->spin != UMAS_SPIN_OF_TASK && (o->spin < 0 || o->spin > 100))
         return umas_fail(error, UMAS_ERROR_ARGUMENT, "spin %d is outside 0..100", o->spin);
     return UMAS_OK;
 }
@@ -95,9 +95,14 @@ umas_status umas_engine_create(const umas_model *model, const umas_engine_option
     e->model = model;
     e->system_atoms = -1;
     if (options->exchange) e->exchange = *options->exchange;
-    e->setup = (umas_engine_setup){
-        model,         umas_model_find_task(model, options->task), options->charge,
-        options->spin, options->exchange ? &e->exchange : NULL,    options->transport};
+    const umas_task *task = umas_model_find_task(model, options->task);
+    const int spin = options->spin == UMAS_SPIN_OF_TASK ? task->spin : options->spin;
+    e->setup = (umas_engine_setup){model,
+                                   task,
+                                   options->charge,
+                                   spin,
+                                   options->exchange ? &e->exchange : NULL,
+                                   options->transport};
     status = create_backend(e, options, error);
     if (status == UMAS_OK)
         *engine = e;

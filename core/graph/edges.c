@@ -14,12 +14,17 @@ static const double *position(const umas_atoms *atoms, int i) {
     return atoms->position + 3 * (size_t)i;
 }
 
+static int is_usable(double coordinate) { return fabs(coordinate) <= UMAS_LARGEST_COORDINATE; }
+
 static umas_status check_positions(const umas_atoms *atoms, umas_error *error) {
     for (int i = 0; i < atoms->total; i++) {
         const double *r = position(atoms, i);
-        if (!isfinite(r[0]) || !isfinite(r[1]) || !isfinite(r[2]))
-            return umas_fail_rows(error, UMAS_ERROR_GEOMETRY, i, -1,
-                                  "atom position (%g, %g, %g) is not finite", r[0], r[1], r[2]);
+        if (!is_usable(r[0]) || !is_usable(r[1]) || !is_usable(r[2]))
+            return umas_fail_rows(
+                error, UMAS_ERROR_GEOMETRY, i, -1,
+                "atom position (%g, %g, %g) is not finite or beyond %g A, where distances are lost "
+                "to rounding: check the forces and the time step before it",
+                r[0], r[1], r[2], UMAS_LARGEST_COORDINATE);
     }
     return UMAS_OK;
 }

@@ -9,6 +9,9 @@
 /* Neighbours that are farther than the last one that counts by less than this count, too, A^2. */
 #define UMAS_TIE 0.01
 
+/* Doubles beyond this are 1e-7 A apart and more: distances between atoms are lost.  A. */
+#define UMAS_LARGEST_COORDINATE 1e9
+
 typedef struct umas_edges {
     int64_t count;
     int crowded;         /* owned atoms with more neighbours than are kept */
@@ -25,7 +28,8 @@ typedef struct umas_edges {
 
 /* Keep the candidates within the cutoff (strictly).  Where an atom has more than max_neighbors of
  * them (0: no limit), those no farther than the nearest max_neighbors + 1, and ties.  Buffers only
- * grow.  Status: GEOMETRY for non-finite positions or atoms on top of each other, MEMORY.
+ * grow.  Status: GEOMETRY for positions that are not finite or too large, or atoms on top of each
+ * other, MEMORY.
  * Source of the limit: fairchem.core.graph.radius_graph_pbc, get_max_neighbors_mask, which is not
  * strict in UMA's backbone. */
 umas_status umas_edges_build(umas_edges *edges, const umas_atoms *atoms, double cutoff,

@@ -231,6 +231,7 @@ static umas_status read_task(yyjson_val *object, const umas_architecture *a, uma
         return status;
     if (task->name[0] == '\0' || strchr(task->name, ' ') != NULL)
         return umas_fail(error, UMAS_ERROR_FORMAT, "task name '%s' is not one word", task->name);
+    task->spin = strcmp(task->name, "omol") == 0;
     if ((status = umas_json_integer(object, task->name, "embedding", 0, a->embeddings - 1,
                                     &task->embedding, error)) ||
         (status =

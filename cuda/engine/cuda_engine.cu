@@ -47,13 +47,18 @@ template <typename S> void upload_list(cuda_engine<S> &e, const umas_atoms *atom
     cudaStreamSynchronize(e.stream); /* `identity` ends here */
 }
 
+bool is_usable(double coordinate) { return std::fabs(coordinate) <= UMAS_LARGEST_COORDINATE; }
+
 template <typename S>
 umas_status upload_positions(cuda_engine<S> &e, const umas_atoms *atoms, umas_error *error) {
     for (int i = 0; i < atoms->total; i++) {
         const double *r = atoms->position + 3 * size_t(i);
-        if (!std::isfinite(r[0]) || !std::isfinite(r[1]) || !std::isfinite(r[2]))
-            return umas_fail_rows(error, UMAS_ERROR_GEOMETRY, i, -1,
-                                  "atom position (%g, %g, %g) is not finite", r[0], r[1], r[2]);
+        if (!is_usable(r[0]) || !is_usable(r[1]) || !is_usable(r[2]))
+            return umas_fail_rows(
+                error, UMAS_ERROR_GEOMETRY, i, -1,
+                "atom position (%g, %g, %g) is not finite or beyond %g A, where distances are lost "
+                "to rounding: check the forces and the time step before it",
+                r[0], r[1], r[2], UMAS_LARGEST_COORDINATE);
     }
     size_t bytes = size_t(atoms->total) * 3 * sizeof(double);
     if (bytes > 0) std::memcpy(e.position_host, atoms->position, bytes);

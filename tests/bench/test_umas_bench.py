@@ -102,6 +102,10 @@ def check_open_boundaries(bench, model, folder):
     options = ["--positions", path, "--steps", 1, "--task", "omol", "--spin", 1, *CPU]
     code, out, err = run(bench, model, *options)
     check(code == 0 and out.splitlines()[-1].split()[:2] == ["3", "6"], f"molecule: {out} {err}")
+    options = ["--positions", path, "--steps", 1, "--task", "omol", *CPU]
+    for spin, given in ((0, ["--spin", 0]), (1, [])):
+        code, out, err = run(bench, model, *options, *given)
+        check(f"task omol, charge 0, spin {spin}\n" in out, f"spin {spin}: {out} {err}")
 
 
 def check_bad_files(bench, model, folder):

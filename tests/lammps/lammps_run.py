@@ -117,8 +117,9 @@ class Lammps:
         return result
 
     def style(self, elements, keywords="task omat", style="umas", model=None):
-        """pair_style and pair_coeff lines."""
-        return f"pair_style {style} {keywords}\npair_coeff * * {model or self.model} {elements}\n"
+        """pair_style and pair_coeff lines, and the elements' masses."""
+        lines = f"pair_style {style} {keywords}\npair_coeff * * {model or self.model} {elements}\n"
+        return lines + masses(elements)
 
     @property
     def random_model(self):
@@ -208,6 +209,7 @@ compute virial all stress/atom NULL virial
 compute energies all reduce sum c_energy
 compute virials all reduce sum c_virial[*]
 """
+MASSES = {"H": 1.008, "C": 12.011, "N": 14.007, "O": 15.999, "Si": 28.085, "Cu": 63.546}
 PRESSURE = ("Pxx", "Pyy", "Pzz", "Pxy", "Pxz", "Pyz")
 BAR_A3 = 1.6021765e6  # bar A^3 in an eV, as LAMMPS' metal units have it
 
@@ -223,6 +225,12 @@ def data_file(cell, types, positions, origin=(0, 0, 0), ntypes=None):
     for i, (kind, r) in enumerate(zip(types, positions)):
         lines.append(f"{i + 1} {kind} {r[0]:.17g} {r[1]:.17g} {r[2]:.17g}")
     return "\n".join(lines) + "\n"
+
+
+def masses(elements):
+    """The mass commands of these elements, one an atom type; others keep the mass of `start`."""
+    types = enumerate(elements.split(), 1)
+    return "".join(f"mass {i} {MASSES[e]}\n" for i, e in types if e in MASSES)
 
 
 def start(read="read_data data", boundary="p p p", units="metal", before=""):

@@ -32,6 +32,13 @@ def keywords(lammps):
     cases = {
         "charge 0": r"keyword task is needed",
         "task omat charge": r"keyword charge without a value",
+        "omat": r"unknown keyword omat: did you mean task omat\?",
+        "omol charge 1": r"unknown keyword omol: did you mean task omol\?",
+        "charge 1 omat": r"unknown keyword omat: did you mean task omat\?",
+        "task omat colour": r"unknown keyword colour: use task, charge, spin, precision",
+        "task omat charge 1 task omol": r"keyword task is given twice",
+        "task omat charge 1 charge 1": r"keyword charge is given twice",
+        "task omat charge 1 charge": r"keyword charge is given twice",
         "task omat colour red": r"unknown keyword colour",
         "task nonsense": r"unknown task nonsense: this model has .*omat",
         "task " + "o" * 80: r"unknown task ooo",
@@ -64,6 +71,26 @@ def gpu_keywords(lammps):
         "task omat memory 1.5": r"memory 1.5 is not a fraction",
     }.items():
         one_error(lammps, words, deck.replace("task omat", words), pattern, ranks=(1,))
+
+
+def suffixes(lammps):
+    """A suffix changes style and precision: the log says so, and errors say how to undo it."""
+    told = "a suffix made this of pair_style umas, with precision mixed where the deck gives none"
+    undo = r"\(a suffix made pair_style umas into umas/gpu: put suffix off before pair_style"
+    hybrid = "pair_style hybrid umas task omat precision double lj/cut 5.0\n"
+    files = {"data": data_file(*crystal())}
+    for words in (lammps.style("Si O", "task omat precision double"), hybrid):
+        run = lammps.run(start() + "suffix gpu\n" + words + RUN, files=files, fails=True)
+        lines = run.errors()
+        true(f"a line on the suffix: {run.output}", run.output.count(told) == 1)
+        true(f"how to undo the suffix: {lines}", len(lines) == 1 and re.search(undo, lines[0]))
+    # neither where the deck says umas/gpu, nor where the suffix is off or makes nothing of umas
+    gpu = "suffix gpu\n" + lammps.style("Si O", "task omat colour 1", "umas/gpu")
+    run = lammps.run(start() + gpu + RUN, files=files, fails=True)
+    true(f"no suffix: {run.output}", run.errors() and "a suffix made" not in run.output)
+    for words in ("suffix gpu\nsuffix off\n", "suffix opt\n"):
+        run = lammps.run(start() + words + lammps.style("Si O") + RUN, files=files)
+        true(f"{words}: {run.output}", "a suffix made" not in run.output)
 
 
 def coefficients(lammps):
@@ -139,7 +166,7 @@ def surroundings(lammps):
         lammps,
         "newton off",
         start(before="newton off") + lammps.style("Si O") + RUN,
-        r"newton off is not supported: use newton on",
+        r"newton off is not supported: use newton on, .*-pk kokkos newton on neigh half",
     )
 
 
@@ -166,17 +193,38 @@ def positions_that_are_no_numbers(lammps):
     """LAMMPS looks at positions only when it makes a new neighbour list, so the model must."""
     move = """
 neigh_modify delay 1000 every 1000 check no
-velocity all set 1e306 0 0
+velocity all set {} 0 0
 timestep 1000
 fix move all nve
 run 2
 """
-    one_error(
-        lammps,
-        "infinite positions",
-        start() + lammps.style("Si O") + move,
-        r"Pair style umas: .*(finite|NaN)",
-    )
+    # the last one is finite, but all atoms have the same place there
+    for speed in ("1e306", "1e287", "2e6"):
+        deck = start() + lammps.style("Si O") + move.format(speed)
+        pattern = r"Pair style umas: atom position .* is not finite or beyond 1e\+09 A, "
+        one_error(lammps, f"speed {speed}", deck, pattern)
+
+
+def boxes_too_thin_for_bins(lammps):
+    """LAMMPS' own error says neither that it is the box nor what to do."""
+    for boundary, thin, axis in (("s s s", (0, 1, 2), "z"), ("p s p", (0, 2, 1), "y")):
+        flat = np.array([[0.0, 0, 0], [1.2, 0.3, 0], [-0.6, 0.9, 0]])[:, thin]
+        cell = np.diag([12.0, 12.0, 12.0])
+        files = {"data": data_file(cell, [1, 2, 2], flat + 6.0)}
+        deck = start(boundary=boundary) + lammps.style("O H", "task omol")
+        one_error(
+            lammps,
+            f"a flat molecule, {boundary}",
+            deck + RUN,
+            rf"box that is \S+ A thin along {axis}, .*: use neighbor 2 nsq, or a larger box",
+            files,
+            (1, 2),
+        )
+        lammps.run(deck + "neighbor 2.0 nsq\n" + RUN, files=files)
+        # so little that LAMMPS can sort the atoms is enough
+        flat[0] += np.array([0, 0, 0.05])[list(thin)]
+        files = {"data": data_file(cell, [1, 2, 2], flat + 6.0)}
+        lammps.run(deck + RUN, files=files)
 
 
 def convert(lammps, name, *options):
@@ -212,7 +260,51 @@ def notes_are_shown(lammps):
         true(f"the note on {ranks} ranks: {lines}", lines.count(f"pair umas: {note}") == 1)
     without = lammps.run(start() + lammps.style("Si O") + RUN, files=files)
     lines = [line for line in without.output.splitlines() if line.startswith("pair umas:")]
-    true(f"no more than model and engine without a note: {lines}", len(lines) == 2)
+    true(f"no more than model, types and engine without a note: {lines}", len(lines) == 3)
+
+
+def types_and_their_elements(lammps):
+    """A table in the log, and a warning of a mass that is not the element's."""
+    cell, kinds, positions = crystal()
+    kinds[-1] = 3
+    files = {"data": data_file(cell, kinds, positions, ntypes=4)}
+    silica = "28.085", "15.999", "39.95", "15.999"
+
+    def run(elements, masses=silica, ranks=1, more=""):
+        deck = start() + f"pair_style umas task omat\npair_coeff * * {lammps.model} {elements}\n"
+        deck += "".join(f"mass {i} {m}\n" for i, m in enumerate(masses, 1)) + more + RUN
+        result = lammps.run(deck, ranks, files=files)
+        lines = result.output.splitlines()
+        return result, [line for line in lines if "order of the elements" in line]
+
+    head, rows = "type element mass atoms", ["1 Si 28.085 4", "2 O 15.999 3", "3 NULL 39.95 1"]
+    for ranks in (1, 2):
+        result, warnings = run("Si O NULL O", ranks=ranks, more=RUN)
+        lines = [" ".join(line.split()) for line in result.output.splitlines()]
+        true(f"one table on {ranks} ranks: {lines}", lines.count(head) == 1)
+        found = lines[lines.index(head) + 1 :][:4]
+        true(f"types on {ranks} ranks: {found}", found == [*rows, "4 O 15.999 0"])
+        true(f"no warning of the right masses: {warnings}", not warnings)
+    for elements, masses, pattern in (
+        ("O Si NULL O", silica, r"1 is O, whose mass is 15.999, .* 28.085 \(near that of Si\): "),
+        ("Si O NULL Si", silica, r"4 is Si, whose mass is 28.085, .* 15.999 \(near that of O\): "),
+        ("Si O NULL O", ("28.085", "17.7", "28", "16"), r"2 is O, .* 17.7 \(near that of F\): "),
+        ("Si H NULL O", ("28.085", "0.7", "28", "16"), r"2 is H, .* but it has the mass 0.7: "),
+        ("Si H NULL O", ("31.2", "5000", "28", "16"), r"2 is H, .* but it has the mass 5000: "),
+    ):
+        _, warnings = run(elements, masses)
+        found = [re.search(r"Pair style umas: atom type " + pattern, line) for line in warnings]
+        true(f"{elements}, {masses}: {warnings}", len(found) - found.count(None) == 1)
+    for elements, masses in (  # isotopes, and masses nearer than a tenth
+        ("Si O NULL O", ("30.8", "17.5", "28", "16")),
+        ("Si H NULL O", ("28.085", "2.014", "28", "16")),
+        ("Si H NULL O", ("28.085", "3.016", "28", "16")),
+        ("D T NULL O", ("1.008", "10", "28", "16")),
+    ):
+        _, warnings = run(elements, masses)
+        true(f"no warning of {elements}, {masses}: {warnings}", not warnings)
+    energy = [run(elements)[0].thermo[0]["TotEng"] for elements in ("H O NULL O", "D O NULL O")]
+    true(f"D is hydrogen: {energy}", energy[0] == energy[1])
 
 
 def a_restart_needs_pair_coeff(lammps):
@@ -279,14 +371,17 @@ if __name__ == "__main__":
         [
             keywords,
             gpu_keywords,
+            suffixes,
             coefficients,
             model_files,
             checkpoints,
             surroundings,
             atoms_on_top_of_each_other,
             positions_that_are_no_numbers,
+            boxes_too_thin_for_bins,
             elements_it_was_not_trained_for,
             notes_are_shown,
+            types_and_their_elements,
             a_restart_needs_pair_coeff,
             runs_without_preparation,
             plugins_for_another_lammps,

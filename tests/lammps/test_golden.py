@@ -3,7 +3,7 @@
 import numpy as np
 
 from lammps_run import BAR_A3, DUMP, PRESSURE, THERMO
-from lammps_run import close, data_file, from_command_line, start, true
+from lammps_run import close, data_file, from_command_line, masses, start, true
 
 ENERGY = 1e-9  # eV per atom, the contract
 FORCE = 1e-8  # eV/A, the contract
@@ -37,7 +37,7 @@ def to_lammps(cell):
     return lower, np.linalg.inv(cell) @ lower
 
 
-def run_golden(lammps, path):
+def run_golden(lammps, path, keywords="task {task} charge {charge} spin {spin}"):
     golden = read_golden(path)
     model = lammps.options.converted / f"{golden['model'][0]}.safetensors"
     true(f"{path.name} needs {model}", model.exists())
@@ -53,9 +53,10 @@ def run_golden(lammps, path):
     elements = sorted(set(golden["symbols"]))
     kinds = [1 + elements.index(s) for s in golden["symbols"]]
     deck = start(boundary=" ".join("fp"[p] for p in periodic))
-    task, charge, spin = (golden[key][0] for key in ("task", "charge", "spin"))
-    deck += f"pair_style umas task {task} charge {charge} spin {spin}\n"
-    deck += f"pair_coeff * * {model} {' '.join(elements)}\n" + THERMO + DUMP + "run 0\n"
+    keywords = keywords.format(**{key: golden[key][0] for key in ("task", "charge", "spin")})
+    deck += f"pair_style umas {keywords}\n"
+    deck += f"pair_coeff * * {model} {' '.join(elements)}\n" + masses(' '.join(elements))
+    deck += THERMO + DUMP + "run 0\n"
     run = lammps.run(deck, files={"data": data_file(cell, kinds, positions, origin=low)})
 
     name, row, dump = path.stem, run.thermo[0], run.dump()[0]
@@ -66,6 +67,21 @@ def run_golden(lammps, path):
     virial = rotation @ np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]]) @ rotation.T
     expected = np.array(golden["virial"], dtype=float)
     close(f"{name}: virial", virial[[0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2]], expected, VIRIAL)
+    return run.output
+
+
+def omol_without_a_spin_is_a_closed_shell(lammps):
+    """As fairchem takes it, whose other tasks have spin 0."""
+    closed = "spin 1 (none is given; that of task omol),"
+    for name, spin, told in (
+        ("uma-1.2.1_three_omol", "1", closed),
+        ("uma-1.1_molecule_omol", "1", closed),
+        ("uma-1.2.1_slab_oc20", "0", "spin 0,"),
+    ):
+        path = lammps.options.golden / f"{name}.golden"
+        true(f"{name} has spin {spin}", read_golden(path)["spin"] == [spin])
+        output = run_golden(lammps, path, "task {task} charge {charge}")
+        true(f"{name}: the log says {told!r}", told in output)
 
 
 def goldens_are_reproduced(lammps):
@@ -77,4 +93,4 @@ def goldens_are_reproduced(lammps):
 
 
 if __name__ == "__main__":
-    from_command_line(__doc__, [goldens_are_reproduced])
+    from_command_line(__doc__, [goldens_are_reproduced, omol_without_a_spin_is_a_closed_shell])

@@ -44,6 +44,13 @@ def restart_files_keep_the_settings(lammps):
     )
     run = lammps.run(deck)
     true("task omat after a restart", "task omat, charge 0, spin 0, precision double" in run.output)
+    # a spin that is not given is not given after a restart either
+    deck = start() + lammps.style("Si O", "task omol") + "run 0\nwrite_restart at0\n"
+    whole = lammps.run(deck, files=files)
+    coeff = f"pair_coeff * * {lammps.model} Si O\n"
+    run = lammps.run(f"read_restart {whole.folder}/at0\n{coeff}run 0\n")
+    for r in (whole, run):
+        true("spin 1 of omol", "spin 1 (none is given; that of task omol)" in r.output)
 
 
 def with_record(file, change):
@@ -97,6 +104,7 @@ def restart_files_of_other_styles_and_versions(lammps):
     told = "precision double is for pair_style umas: precision is mixed"
     without = "umas/gpu: this umasplugin.so was built without CUDA"
     true(f"umas/gpu after umas: {run.errors()}", (told in run.output) != (without in run.output))
+    true("a line on the suffix", run.output.count("a suffix made this of pair_style umas") == 1)
 
 
 def minimize_goes_downhill(lammps):

@@ -46,6 +46,13 @@ static void test_elements(void) {
     CHECK(umas_element_number("H") == 1 && umas_element_number("Si") == 14);
     CHECK(umas_element_number("La") == 57 && umas_element_number("Pu") == 94);
     CHECK(umas_element_number("Og") == 118);
+    CHECK(umas_element_number("D") == 1 && umas_element_number("T") == 1);
+    for (int number = 1; number < UMAS_ELEMENTS; number++) {
+        const double a = umas_element_mass(number) / number; /* protons and at most 1.6 neutrons */
+        CHECK(number == 1 ? a > 1 && a < 1.01 : a > 1.9 && a < 2.65);
+    }
+    CHECK(umas_element_mass(14) == 28.085 && umas_element_mass(82) == 207.2);
+    CHECK(umas_element_mass(0) == 0 && umas_element_mass(UMAS_ELEMENTS) == 0);
     CHECK(umas_element_number("si") == 0 && umas_element_number("Xx") == 0);
     CHECK(umas_element_number("") == 0 && umas_element_number(NULL) == 0);
     CHECK(strcmp(umas_element_symbol(0), "?") == 0 && strcmp(umas_element_symbol(119), "?") == 0);

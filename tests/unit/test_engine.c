@@ -44,7 +44,8 @@ static void test_device_identities(void) {
 
 static void test_options(const umas_model *model) {
     umas_engine_options o = umas_engine_default_options();
-    CHECK(o.backend == UMAS_CPU && o.precision == UMAS_DOUBLE && o.charge == 0 && o.spin == 0);
+    CHECK(o.backend == UMAS_CPU && o.precision == UMAS_DOUBLE && o.charge == 0);
+    CHECK(o.spin == UMAS_SPIN_OF_TASK);
     check_refused(model, o, UMAS_ERROR_ARGUMENT, "no task ''");
     o.task = "oc20";
     check_refused(model, o, UMAS_ERROR_ARGUMENT, "no task 'oc20'");
@@ -53,8 +54,8 @@ static void test_options(const umas_model *model) {
         o.charge = 101 * sign;
         check_refused(model, o, UMAS_ERROR_ARGUMENT, sign < 0 ? "charge -101" : "charge 101");
         o = omat_options();
-        o.spin = sign < 0 ? -1 : 101;
-        check_refused(model, o, UMAS_ERROR_ARGUMENT, sign < 0 ? "spin -1" : "spin 101");
+        o.spin = sign < 0 ? -2 : 101;
+        check_refused(model, o, UMAS_ERROR_ARGUMENT, sign < 0 ? "spin -2" : "spin 101");
     }
     o = omat_options();
     o.precision = UMAS_MIXED;
@@ -94,6 +95,22 @@ static void test_charges(const umas_model *model, const structure *s) {
         CHECK(isfinite(energy[i]));
         for (int j = 0; j < i; j++) CHECK(energy[i] != energy[j]);
         umas_engine_destroy(engine);
+    }
+}
+
+/* Where no spin is given it is 1 for omol and 0 for others; a 0 that is given stays 0. */
+static void test_spin_of_task(const umas_model *model, const structure *s) {
+    static const char *const task[2] = {"omat", "omol"};
+    for (int t = 0; t < 2; t++) {
+        double energy[3];
+        for (int spin = UMAS_SPIN_OF_TASK; spin <= 1; spin++) {
+            umas_engine *engine = create_engine(model, task[t], 0, spin, UMAS_DOUBLE);
+            energy[spin + 1] = evaluate_structure(engine, s, NULL, NULL);
+            umas_engine_destroy(engine);
+        }
+        CHECK(energy[1] != energy[2]);
+        CHECK(energy[0] == energy[1 + t]);
+        CHECK(umas_model_find_task(model, task[t])->spin == t);
     }
 }
 
@@ -388,6 +405,7 @@ int main(void) {
     test_options(plain);
     test_profile(plain);
     test_charges(balanced, &cluster);
+    test_spin_of_task(balanced, &cluster);
     test_composition(0, &cluster);
     test_composition(1, &cluster);
     test_bad_composition(plain, &cluster);

@@ -33,7 +33,7 @@ static const char usage[] =
     "\n"
     "model:\n"
     "  --task NAME            (omat)\n"
-    "  --charge N, --spin N   of the whole system (0, 0)\n"
+    "  --charge N, --spin N   of the whole system (0, and 1 for omol, 0 for others)\n"
     "\n"
     "engine:\n"
     "  --device D             cpu, auto or the number of a GPU (auto; cpu in a build without "
@@ -273,9 +273,11 @@ static void print_processor(void) {
 
 static void print_head(const command *c, const umas_model *model) {
     const umas_engine_options *options = &c->settings.options;
+    const umas_task *task = umas_model_find_task(model, options->task); /* NULL: refused later */
+    const int spin = options->spin == UMAS_SPIN_OF_TASK && task ? task->spin : options->spin;
     printf("umas-bench %s: %s%s, task %s, charge %d, spin %d\n", umas_version(),
            umas_model_id(model), umas_model_is_random(model) ? " with random weights" : "",
-           options->task, options->charge, options->spin);
+           options->task, options->charge, spin);
     print_processor();
     printf("device %s, %s precision; %s %s; %d steps after %d, atoms moved by %g A\n", c->device,
            precision_names[options->precision], c->positions ? "atoms of" : "structure",
