@@ -156,6 +156,9 @@ def from_command_line(description, checks):
         "other-integers": "a plugin compiled for a LAMMPS of other integers",
     }.items():
         parser.add_argument(f"--{name}", type=absolute_path, required=True, help=what)
+    parser.add_argument(
+        "--fake-nccl", type=absolute_path, help="folder of the stand-in for NCCL, if it was built"
+    )
     parser.add_argument("--only", help="run only the checks whose name contains this")
     options = parser.parse_args()
     failed = passed = skipped = 0
