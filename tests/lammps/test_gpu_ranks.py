@@ -189,6 +189,25 @@ def runs_by_nccl_repeat_to_the_bit(lammps):
     repeat(lammps, "exchange nccl", gpus)
 
 
+def profiles_have_what_travels(lammps):
+    need_gpu(lammps)
+    system = systems()["crystal"]
+    for keywords in each_transport(lammps):
+        plain = system.run(lammps, 2, "mixed", keywords)
+        run = system.run(lammps, 2, "mixed", f"{keywords} profile yes")
+        compare(f"profile yes, {keywords}", run, plain, AGREES["mixed"])
+        true("no table without the keyword", "stages of a step" not in plain.output)
+        true("one table", run.output.count("pair umas/gpu: stages of a step on rank 0") == 1)
+        for stage in (
+            "(features to other ranks)",
+            "wait for features of other ranks",
+            "(gradients to other ranks)",
+            "wait for gradients of other ranks",
+        ):
+            rows = re.findall(rf"^{re.escape(stage)} +(\d+) +([\d.]+) ", run.output, re.M)
+            true(f"{keywords}: {stage}, once a layer: {rows}", [r[0] for r in rows] == ["2"])
+
+
 # ---- a GPU that ranks share ---------------------------------------------------------------------
 
 
@@ -325,6 +344,7 @@ if __name__ == "__main__":
             three_ranks_share_gpus,
             runs_repeat_to_the_bit,
             runs_by_nccl_repeat_to_the_bit,
+            profiles_have_what_travels,
             nccl_needs_a_gpu_a_rank,
             auto_shares_a_gpu_through_host_memory,
             atoms_on_top_of_each_other,
