@@ -62,6 +62,11 @@ class Run:
                 snapshots.append(dict(zip(line.split()[2:], np.array(table).T)))
         return snapshots
 
+    @property
+    def rows_sent(self):
+        """By a rank, on average, as the log says."""
+        return int(re.search(r"(\d+) \(\d+\) rows sent", self.output)[1])
+
     def errors(self):
         return [line for line in self.output.splitlines() if line.startswith("ERROR")]
 
@@ -73,9 +78,12 @@ class Lammps:
         self.options, self.model = options, options.model
         self.folder, self.count = folder, 0
 
-    def run(self, deck, ranks=1, threads=1, files=None, fails=False, load=True):
+    def run(self, deck, ranks=1, threads=1, files=None, fails=False, load=True, variables=None,
+            meanwhile=None):
         """Run a deck in a folder of its own; files: {name: text} it reads.  Without `fails`, an
-        error of the deck is one of the check; without `load`, the deck loads the plugin itself."""
+        error of the deck is one of the check; without `load`, the deck loads the plugin itself.
+        variables: {name: text} of the environment.  meanwhile(folder, process) is called once
+        the deck has been started."""
         self.count += 1
         folder = self.folder / f"{self.count}"
         folder.mkdir()
@@ -88,23 +96,24 @@ class Lammps:
             if self.options.mpirun == NO_MPI:
                 raise Skipped("this LAMMPS has no MPI")
             command = [self.options.mpirun, "-n", str(ranks), *command]
-        environment = dict(os.environ, OMP_NUM_THREADS=str(threads))
+        environment = dict(os.environ, OMP_NUM_THREADS=str(threads), **(variables or {}))
         # Output goes to a file: with a pipe, ranks that outlive mpirun would keep the test waiting.
         with open(folder / "output", "w+") as output:
+            process = subprocess.Popen(
+                command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT
+            )
             try:
-                process = subprocess.run(
-                    command,
-                    cwd=folder,
-                    env=environment,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    timeout=TIMEOUT,
-                )
+                if meanwhile:
+                    meanwhile(folder, process)
+                process.wait(TIMEOUT)
             except subprocess.TimeoutExpired:
                 output.seek(0)
                 raise Failed(
                     f"no end after {TIMEOUT} s on {ranks} ranks:\n{deck}\n{output.read()[-3000:]}"
                 ) from None
+            finally:
+                process.kill()
+                process.wait()
             output.seek(0)
             result = Run(folder, output.read(), process.returncode)
         missing = re.search(r"(?:Unrecognized|Unknown) (\w+ style '(?!umas)[^']*')", result.output)
@@ -148,6 +157,9 @@ def from_command_line(description, checks):
         "other-integers": "a plugin compiled for a LAMMPS of other integers",
     }.items():
         parser.add_argument(f"--{name}", type=absolute_path, required=True, help=what)
+    parser.add_argument(
+        "--fake-nccl", type=absolute_path, help="folder of the stand-in for NCCL, if it was built"
+    )
     parser.add_argument("--only", help="run only the checks whose name contains this")
     options = parser.parse_args()
     failed = passed = skipped = 0
@@ -253,6 +265,20 @@ def triclinic(seed=2):
     cell, kinds, positions = crystal(seed=seed)
     skew = np.array([[5.3, 0, 0], [0.9, 4.8, 0], [-0.7, 1.1, 5.1]])
     return skew, kinds, positions @ np.linalg.inv(cell) @ skew
+
+
+def skewed(system, skew):
+    """A system in another cell, its atoms at the same fractions of the lattice vectors."""
+    cell, kinds, positions = system
+    return skew, kinds, positions @ np.linalg.inv(cell) @ skew
+
+
+def slabs(heights, side=5.0, height=60.0):
+    """Slabs as thick as a cell with vacuum between them; heights: of their lower sides."""
+    layers = [crystal(seed=seed) for seed in range(len(heights))]
+    kinds = np.concatenate([layer[1] for layer in layers])
+    positions = np.concatenate([layer[2] + [0, 0, z] for layer, z in zip(layers, heights)])
+    return np.diag([side, side, height]), kinds, positions
 
 
 def cluster(count=6, seed=3):

@@ -51,6 +51,8 @@ def keywords(lammps):
         "task omat precision mixed": r"precision mixed is for pair_style umas/gpu",
         "task omat device 0": r"keyword device is for pair_style umas/gpu",
         "task omat memory 0.5": r"keyword memory is for pair_style umas/gpu",
+        "task omat exchange host": r"keyword exchange is for pair_style umas/gpu",
+        "task omat profile yes": r"keyword profile is for pair_style umas/gpu",
     }
     for words, pattern in cases.items():
         deck = start() + lammps.style("Si O", words) + RUN
@@ -69,6 +71,8 @@ def gpu_keywords(lammps):
         "task omat device first": r"unknown device first: use auto or the number of a GPU",
         "task omat device -2": r"unknown device -2",
         "task omat memory 1.5": r"memory 1.5 is not a fraction",
+        "task omat exchange mpi": r"unknown exchange mpi: use auto, nccl or host",
+        "task omat profile maybe": r"profile maybe: use yes or no",
     }.items():
         one_error(lammps, words, deck.replace("task omat", words), pattern, ranks=(1,))
 

@@ -1,4 +1,4 @@
-"""umas/gpu in LAMMPS gives what umas gives, on one rank and on several that share a GPU.
+"""umas/gpu in LAMMPS gives what umas gives; test_gpu_ranks.py is about several ranks.
 
 The random model has 128 channels here, as the CUDA engine wants."""
 
@@ -7,11 +7,10 @@ import re
 import numpy as np
 
 from lammps_run import DUMP, PER_ATOM, PRESSURE, THERMO, Skipped
-from lammps_run import close, cluster, crystal, data_file, from_command_line, start, triclinic, true
+from lammps_run import close, crystal, data_file, from_command_line, start, triclinic, true
 
 # relative to the largest value of a kind, against the CPU in double (docs/accuracy.md)
 AGREES = {"single": 1e-4, "mixed": 5e-3}
-SHARED = {"single": 5e-5, "mixed": 5e-3}  # ranks round sums of their own
 VALUES = PER_ATOM + """
 dump values all custom 1 values id c_energy c_virial[*]
 dump_modify values sort id format float %.17g
@@ -62,27 +61,6 @@ def agrees_with_the_cpu(lammps):
         for precision, tolerance in AGREES.items():
             run = lammps.run(start() + gpu(lammps, precision) + rest, files=files)
             compare(f"{name}, {precision}", run, one, tolerance)
-
-
-def ranks_share_a_gpu(lammps):
-    need_gpu(lammps)
-    for precision, tolerance in SHARED.items():
-        rest = start() + gpu(lammps, precision) + THERMO + DUMP + VALUES + MOVE + "run 2\n"
-        files = {"data": data_file(*crystal((2, 1, 1)))}
-        one = lammps.run(rest, files=files)
-        for ranks in (2, 3, 4):
-            run = lammps.run(rest, ranks, files=files)
-            compare(f"{ranks} ranks, {precision}", run, one, tolerance)
-
-
-def empty_ranks_take_part(lammps):
-    need_gpu(lammps)
-    kinds, positions = cluster()
-    data = data_file(np.diag([40.0, 20, 20]), kinds, positions, origin=(-5, -10, -10))
-    rest = start(boundary="p f f") + gpu(lammps, "single") + THERMO + DUMP + VALUES + "run 0\n"
-    one = lammps.run(rest, files={"data": data})
-    run = lammps.run("processors 4 1 1\n" + rest, 4, files={"data": data})
-    compare("4 ranks, most of them empty", run, one, SHARED["single"])
 
 
 def runs_repeat_to_the_bit(lammps):
@@ -140,8 +118,6 @@ if __name__ == "__main__":
         __doc__,
         [
             agrees_with_the_cpu,
-            ranks_share_a_gpu,
-            empty_ranks_take_part,
             runs_repeat_to_the_bit,
             atoms_come_and_go,
             errors_are_one_line,

@@ -5,7 +5,8 @@ import re
 import numpy as np
 
 from lammps_run import DUMP, PER_ATOM, PRESSURE, THERMO
-from lammps_run import close, cluster, crystal, data_file, from_command_line, start, triclinic, true
+from lammps_run import close, cluster, crystal, data_file, from_command_line, skewed, slabs
+from lammps_run import start, triclinic, true
 
 SUMS = 1e-10  # relative, in double: the order of sums differs
 SINGLE = 2e-4  # relative, in single: each rank rounds its own sums
@@ -20,25 +21,6 @@ ALL_VALUES = PER_ATOM + """
 dump values all custom 1 values id c_energy c_virial[*]
 dump_modify values sort id format float %.17g
 """
-
-
-def skewed(system, skew):
-    """A system in another cell, its atoms at the same fractions of the lattice vectors."""
-    cell, kinds, positions = system
-    return skew, kinds, positions @ np.linalg.inv(cell) @ skew
-
-
-def slabs(heights, side=5.0, height=60.0):
-    """Slabs as thick as a cell, with vacuum between them, their lower sides at the heights given."""
-    layers = [crystal(seed=seed) for seed in range(len(heights))]
-    kinds = np.concatenate([layer[1] for layer in layers])
-    positions = np.concatenate([layer[2] + [0, 0, z] for layer, z in zip(layers, heights)])
-    return np.diag([side, side, height]), kinds, positions
-
-
-def rows_sent(run):
-    """By a rank, on average, as the log says."""
-    return int(re.search(r"(\d+) \(\d+\) rows sent", run.output)[1])
 
 
 def fewest_ghosts(run):
@@ -106,9 +88,9 @@ def slabs_on_ranks_of_their_own(lammps):
         compare(f"slabs on {ranks} ranks", run, one, SUMS)
         if ranks == 2:
             true("ranks have ghosts", fewest_ghosts(run) > 0)
-            true("and send no rows, since these are images of their own atoms", rows_sent(run) == 0)
+            true("and send no rows, since these are images of their own atoms", run.rows_sent == 0)
         else:
-            true("rows are sent", rows_sent(run) > 0)
+            true("rows are sent", run.rows_sent > 0)
 
 
 def flipped_boxes(lammps):
