@@ -95,7 +95,7 @@ std::string nccl_link::open() {
     static const char *const INSTALL = "pip install nvidia-nccl-cu13, or the system's package, "
                                        "with its folder on LD_LIBRARY_PATH";
     void *const file = dlopen("libnccl.so.2", RTLD_NOW | RTLD_LOCAL);
-    if (!file) return std::string("libnccl.so.2 was not found: ") + INSTALL;
+    if (!file) return std::string("cannot open libnccl.so.2 (") + dlerror() + "): " + INSTALL;
     functions f{};
     auto find = [&](auto &function, const char *name) {
         function = reinterpret_cast<std::remove_reference_t<decltype(function)>>(dlsym(file, name));
