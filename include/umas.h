@@ -102,7 +102,8 @@ typedef struct umas_task {
 } umas_task;
 
 /* Map and check the model file at `path` (safetensors as umas-convert writes it).  Every offset,
- * shape, size and checksum is verified before it returns.  On success *model is owned by the
+ * shape, size and checksum is verified before it returns.  The file stays open and is read again
+ * later: it may be removed or replaced (mv), but not written to.  On success *model is owned by the
  * caller; on failure it is NULL.  Status: IO, NOT_CONVERTED, FORMAT, VERSION, TRUNCATED, OVERSIZED,
  * DUPLICATE, TENSOR, CHECKSUM, NONFINITE, UNSUPPORTED, MEMORY. */
 umas_status umas_model_open(const char *path, umas_model **model, umas_error *error);
@@ -117,6 +118,9 @@ const char *umas_model_converter(const umas_model *model); /* program and versio
 int umas_model_is_random(const umas_model *model);         /* weights are random numbers */
 int64_t umas_model_parameters(const umas_model *model);    /* numbers in all tensors */
 int64_t umas_model_bytes(const umas_model *model);         /* size of the file */
+/* A digest of the whole file, through its header, which has a checksum of every tensor: models with
+ * the same digest give the same results.  For comparing what several processes have opened. */
+uint64_t umas_model_digest(const umas_model *model);
 /* One line, without a newline, that users of the model must see, or NULL. */
 const char *umas_model_note(const umas_model *model);
 /* Symbols of the elements that the weights were trained for ("O, Si"), or NULL where the file does
@@ -215,7 +219,8 @@ int64_t umas_engine_bytes(const umas_engine *engine);
 
 /* Tell the number of atoms of every element in the whole system, all ranks together.
  * counts [UMAS_ELEMENTS], counts[0] ignored.  Merges the experts when the reduced composition
- * changed.  Status: ARGUMENT (element that umas_model_has_element denies), MEMORY, DEVICE. */
+ * changed.  Status: ARGUMENT (element that umas_model_has_element denies), IO (the model file was
+ * written to since it was opened), MEMORY, DEVICE. */
 umas_status umas_engine_set_composition(umas_engine *engine, const int64_t *counts,
                                         umas_error *error);
 

@@ -126,6 +126,7 @@ void PairUMAS::open_model(const char *path)
   const umas_status status =
       umas_model_open(found.empty() ? path : found.c_str(), &model, &problem);
   check(status, problem);
+  refuse_different_models(path);
 }
 
 /* LAMMPS wants all pairs of types set, but for those a hybrid style leaves to its other styles. */

@@ -69,6 +69,7 @@ class PairUMAS : public Pair {
   void require_backend();
   void allocate();
   void open_model(const char *);
+  void refuse_different_models(const char *);
   void map_types(char **);
   void choose_device(umas_engine_options &) const;
   void create_engine();

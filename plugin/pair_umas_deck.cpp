@@ -11,10 +11,12 @@
 #include "neighbor.h"
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
 
 using namespace LAMMPS_NS;
 
+static constexpr int MOST_NAMED = 4;    // ranks in a message
 static constexpr const char *UNDO_SUFFIX =
     "put suffix off before pair_style, or take -sf off the command line, to have umas";
 
@@ -51,6 +53,40 @@ void PairUMAS::refuse_newton_off()
   fail(
       "newton off is not supported: use newton on, also where an accelerator package turned it off "
       "(-pk kokkos newton on neigh half, -pk gpu 1 newton on)");
+}
+
+/* An old copy on one node would make forces of neither model, or rows of other lengths than the
+   other ranks wait for.  Every rank calls. */
+
+void PairUMAS::refuse_different_models(const char *path)
+{
+  struct Opened {
+    uint64_t digest;
+    char id[64], host[MPI_MAX_PROCESSOR_NAME];
+  };
+  Opened mine{};
+  int length;
+  mine.digest = umas_model_digest(model);
+  strncpy(mine.id, umas_model_id(model), sizeof(mine.id) - 1);
+  MPI_Get_processor_name(mine.host, &length);
+  std::vector<Opened> all(comm->nprocs);
+  MPI_Allgather(&mine, sizeof(mine), MPI_CHAR, all.data(), sizeof(mine), MPI_CHAR, world);
+
+  std::string others;
+  int named = 0;
+  for (int rank = 1; rank < comm->nprocs; rank++) {
+    const Opened &there = all[rank];
+    if (there.digest == all[0].digest || named > MOST_NAMED) continue;
+    others += named == MOST_NAMED ? ", and more"
+                                  : fmt::format("{}rank {} ({} on {})", named ? ", " : "", rank,
+                                                there.id, there.host);
+    named++;
+  }
+  if (named > 0)
+    fail(fmt::format("{} is not the same file on all ranks: {} opened another than rank 0 ({} on "
+                     "{}): copy one file to all "
+                     "nodes",
+                     path, others, all[0].id, all[0].host));
 }
 
 /* LAMMPS' own error does not say what to do.  Its bins are half as wide as the longest list

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model_file/model.h"
 #include "status.h"
 
 #ifdef UMAS_WITH_CUDA
@@ -173,7 +174,9 @@ umas_status umas_engine_set_composition(umas_engine *engine, const int64_t *coun
     reduce(a, counts, reduced);
     if (atoms > 0 && !(engine->merged && !memcmp(reduced, engine->reduced, sizeof reduced))) {
         engine->merged = 0;
-        umas_status status = engine->operations->merge(engine->backend, reduced, error);
+        umas_status status = umas_model_unchanged(engine->model, error);
+        if (status == UMAS_OK) status = engine->operations->merge(engine->backend, reduced, error);
+        if (status == UMAS_OK) status = umas_model_unchanged(engine->model, error);
         if (status != UMAS_OK) return status;
         memcpy(engine->reduced, reduced, sizeof reduced);
         engine->merged = 1;

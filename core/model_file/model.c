@@ -11,10 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define PATH_END 200 /* the rest of a message must fit behind it */
+
 struct umas_model {
     umas_safetensors file;
     umas_metadata metadata;
     int64_t parameters;
+    uint64_t digest;
+    char path[PATH_END + 1]; /* its end, for messages */
 };
 
 static void describe_shape(int dimensions, const int64_t *shape, char *text, size_t size) {
@@ -112,10 +116,17 @@ static umas_status read_model(const char *path, umas_model *model, umas_error *e
     return check_weights(model, error);
 }
 
-/* The end of a path, where the file's name is: the rest of a message must fit behind it. */
+/* The end of a path, where the file's name is. */
 static const char *end_of_path(const char *path) {
-    const size_t length = strlen(path), most = 200;
-    return length > most ? path + length - most : path;
+    const size_t length = strlen(path);
+    return length > PATH_END ? path + length - PATH_END : path;
+}
+
+/* FNV-1a of the header. */
+static uint64_t digest(const umas_safetensors *file) {
+    uint64_t hash = 14695981039346656037u;
+    for (size_t i = 0; i < file->data; i++) hash = (hash ^ file->bytes[i]) * 1099511628211u;
+    return hash;
 }
 
 umas_status umas_model_open(const char *path, umas_model **model, umas_error *error) {
@@ -130,7 +141,16 @@ umas_status umas_model_open(const char *path, umas_model **model, umas_error *er
         umas_model_close(opened);
         return umas_fail(error, status, "%s: %s", end_of_path(path), reason.message);
     }
+    opened->digest = digest(&opened->file);
+    strcpy(opened->path, end_of_path(path));
     *model = opened;
+    return UMAS_OK;
+}
+
+umas_status umas_model_unchanged(const umas_model *model, umas_error *error) {
+    umas_error reason = {0};
+    const umas_status status = umas_safetensors_unchanged(&model->file, &reason);
+    if (status != UMAS_OK) return umas_fail(error, status, "%s: %s", model->path, reason.message);
     return UMAS_OK;
 }
 
@@ -176,6 +196,7 @@ int umas_model_has_element(const umas_model *model, int number) {
 }
 
 int64_t umas_model_parameters(const umas_model *model) { return model->parameters; }
+uint64_t umas_model_digest(const umas_model *model) { return model->digest; }
 int64_t umas_model_bytes(const umas_model *model) { return (int64_t)model->file.size; }
 int umas_model_task_count(const umas_model *model) { return model->metadata.tasks; }
 

@@ -19,4 +19,9 @@ typedef struct umas_tensor {
  * architecture is there with its shape, so for those names this never returns NULL. */
 const umas_tensor *umas_model_tensor(const umas_model *model, const char *name);
 
+/* Is the file as it was when it was opened?  Ask before and after its tensors are read: a file that
+ * is overwritten in place has other weights under the same mapping, and one that is cut off has no
+ * pages to read.  Status: IO. */
+umas_status umas_model_unchanged(const umas_model *model, umas_error *error);
+
 #endif

@@ -38,6 +38,7 @@ static umas_status map_descriptor(int descriptor, umas_safetensors *file, umas_e
                          "cannot map %zu bytes: %s", size, strerror(errno));
     file->bytes = bytes;
     file->size = size;
+    file->modified = about.st_mtim;
     return UMAS_OK;
 }
 
@@ -46,7 +47,10 @@ static umas_status map_file(const char *path, umas_safetensors *file, umas_error
     const int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (descriptor < 0) return umas_fail(error, UMAS_ERROR_IO, "cannot open: %s", strerror(errno));
     const umas_status status = map_descriptor(descriptor, file, error);
-    close(descriptor);
+    if (status == UMAS_OK)
+        file->descriptor = descriptor;
+    else
+        close(descriptor);
     return status;
 }
 
@@ -89,7 +93,7 @@ static umas_status parse_header(umas_safetensors *file, umas_error *error) {
 }
 
 umas_status umas_safetensors_open(const char *path, umas_safetensors *file, umas_error *error) {
-    *file = (umas_safetensors){0};
+    *file = (umas_safetensors){.descriptor = -1};
     umas_status status = map_file(path, file, error);
     if (status == UMAS_OK) status = parse_header(file, error);
     if (status == UMAS_OK) {
@@ -104,8 +108,24 @@ void umas_safetensors_close(umas_safetensors *file) {
     free(file->tensor);
     free(file->widened);
     if (file->header != NULL) yyjson_doc_free(file->header);
-    if (file->bytes != NULL) munmap((void *)file->bytes, file->size);
-    *file = (umas_safetensors){0};
+    if (file->bytes != NULL) {
+        munmap((void *)file->bytes, file->size);
+        close(file->descriptor);
+    }
+    *file = (umas_safetensors){.descriptor = -1};
+}
+
+/* Not the time of the last change of the inode: removing or renaming the file is allowed. */
+umas_status umas_safetensors_unchanged(const umas_safetensors *file, umas_error *error) {
+    struct stat now;
+    if (fstat(file->descriptor, &now) != 0)
+        return umas_fail(error, UMAS_ERROR_IO, "cannot examine: %s", strerror(errno));
+    if (now.st_size == (off_t)file->size && now.st_mtim.tv_sec == file->modified.tv_sec &&
+        now.st_mtim.tv_nsec == file->modified.tv_nsec)
+        return UMAS_OK;
+    return umas_fail(error, UMAS_ERROR_IO,
+                     "the file was written to while it is in use; start again, and replace model "
+                     "files by mv, not by cp or rsync --inplace");
 }
 
 const char *umas_safetensors_metadata(const umas_safetensors *file, const char *key,

@@ -5,10 +5,13 @@
 #include "model_file/model.h"
 
 #include <stddef.h>
+#include <time.h>
 
 typedef struct umas_safetensors {
     const unsigned char *bytes; /* [size] the mapped file */
     size_t size;
+    int descriptor;            /* of the open file, or -1 */
+    struct timespec modified;  /* when it was opened */
     size_t data;               /* offset of the first tensor */
     struct yyjson_doc *header; /* holds the tensors' names */
     umas_tensor *tensor;       /* [tensors] sorted by name */
@@ -29,6 +32,10 @@ const char *umas_safetensors_metadata(const umas_safetensors *file, const char *
  * tensors get room in memory but are not there yet: see umas_tensor_check.
  * Status: FORMAT, TRUNCATED, OVERSIZED, DUPLICATE, TENSOR, MEMORY. */
 umas_status umas_safetensors_list(umas_safetensors *file, umas_error *error);
+
+/* Are the file's size and time of modification those that it had when it was opened?  Otherwise the
+ * bytes under the mapping may be others, or none.  Status: IO. */
+umas_status umas_safetensors_unchanged(const umas_safetensors *file, umas_error *error);
 
 void umas_safetensors_close(umas_safetensors *file);
 

@@ -79,11 +79,12 @@ class Lammps:
         self.folder, self.count = folder, 0
 
     def run(self, deck, ranks=1, threads=1, files=None, fails=False, load=True, variables=None,
-            meanwhile=None):
+            of_ranks=None, meanwhile=None):
         """Run a deck in a folder of its own; files: {name: text} it reads.  Without `fails`, an
         error of the deck is one of the check; without `load`, the deck loads the plugin itself.
-        variables: {name: text} of the environment.  meanwhile(folder, process) is called once
-        the deck has been started."""
+        variables: {name: text} of the environment.  of_ranks: [{name: value}] of the deck, where the
+        ranks' command lines differ.  meanwhile(folder, process) is called once the deck has been
+        started."""
         self.count += 1
         folder = self.folder / f"{self.count}"
         folder.mkdir()
@@ -95,7 +96,13 @@ class Lammps:
         if ranks > 1:
             if self.options.mpirun == NO_MPI:
                 raise Skipped("this LAMMPS has no MPI")
-            command = [self.options.mpirun, "-n", str(ranks), *command]
+            parts = [["-n", str(ranks), *command]]
+            if of_ranks:
+                sets = [[w for v in own.items() for w in ("-var", *v)] for own in of_ranks]
+                parts = [["-n", "1", *command, *own] for own in sets]
+            command = [self.options.mpirun, *parts[0]]
+            for part in parts[1:]:
+                command += [":", *part]
         environment = dict(os.environ, OMP_NUM_THREADS=str(threads), **(variables or {}))
         # Output goes to a file: with a pipe, ranks that outlive mpirun would keep the test waiting.
         with open(folder / "output", "w+") as output:

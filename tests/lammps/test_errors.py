@@ -1,6 +1,7 @@
 """Every mistake gives one line that says what is wrong, on one rank and on two; nothing hangs."""
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -148,6 +149,65 @@ def model_files(lammps):
         ranks = (1, 2) if name in ("no-such-file", "truncated") else (1,)
         pattern = rf"Pair style umas: {re.escape(f'{folder}/{name}')}: {pattern}"
         one_error(lammps, name, deck, pattern, ranks=ranks)
+
+
+def ranks_with_different_files(lammps):
+    """An old copy on one node: neither an energy of neither model nor a hang."""
+    seeds = [lammps.folder / f"seed-{seed}.safetensors" for seed in (1, 2)]
+    program = Path(__file__).resolve().parents[2] / "tools" / "umas-random-model"
+    for seed, model in enumerate(seeds, 1):
+        sizes = "--channels", "8", "--layers", "2", "--experts", "2", "--seed", str(seed)
+        subprocess.run([sys.executable, program, *sizes, "--force", model], check=True)
+    files = {"data": data_file(*crystal((2, 1, 1)))}
+    deck = start() + "pair_style umas task omat\npair_coeff * * ${model} Si O\n" + RUN
+    wide, older = lammps.model, lammps.options.converted / "uma-1.1.safetensors"
+    for what, models, ids in (
+        ("other weights", seeds, r"rank 1 \(\S+ on \S+\) opened"),
+        ("another architecture", (wide, seeds[0]), r"rank 1 \(\S+ on \S+\) opened"),
+        ("another release", (older, wide), r"rank 1 \(UMA-S-1.2.1 on \S+\) opened"),
+        ("another release", (wide, older), r"rank 1 \(UMA-S-1.1 on \S+\) opened"),
+        ("one of three", (wide, wide, older), r"rank 2 \(UMA-S-1.1 on \S+\) opened"),
+        ("two of three", (wide, older, older), r"rank 1 \(.*\), rank 2 \(.*\) opened"),
+        ("most of seven", (wide, *[older] * 6), r"rank 4 \(UMA-S-1.1 on \S+\), and more opened"),
+    ):
+        variables = [{"model": model} for model in models]
+        run = lammps.run(deck, len(models), files=files, fails=True, of_ranks=variables)
+        lines = run.errors()
+        path = re.escape(str(models[0]))
+        pattern = rf"{path} is not the same file on all ranks: .*{ids} another "
+        true(f"{what}: {lines or run.output}", len(lines) == 1 and re.search(pattern, run.output))
+        true(f"{what}: exit status 0", run.status != 0)
+    same = [{"model": wide}, {"model": lammps.folder / "copy"}]
+    shutil.copy(wide, same[1]["model"])
+    lammps.run(deck, 2, files=files, of_ranks=same)
+
+
+def files_overwritten_in_a_run(lammps):
+    """The next composition would merge another model's experts, or read what is not there."""
+    older = lammps.options.converted / "uma-1.1.safetensors"
+    other = convert(lammps, "si-only.safetensors", "--elements", "Si")
+    files = {"data": data_file(*crystal())}
+    pattern = r"model: the file was written to while it is in use; start again, and replace model"
+    for ranks in (1, 2):
+        for what, command in {
+            "another release": f"cp {older} model",
+            "other weights of the same size": f"cp {other} model",
+            "cut off": "truncate -s 2000 model",
+            "empty": "truncate -s 0 model",
+        }.items():
+            deck = f"shell cp {lammps.model} model\n" + start()
+            deck += lammps.style("Si O", model="model") + RUN
+            deck += f"shell {command}\nset atom 1 type 2\n" + RUN
+            one_error(lammps, what, deck, pattern, files, (ranks,))
+        # a file that is replaced, or away, is still there for who has it open
+        energies = []
+        for command in ("true", "mv next model", "rm model"):
+            deck = f"shell cp {lammps.model} model\nshell cp {older} next\n" + start()
+            deck += lammps.style("Si O", model="model") + RUN
+            deck += f"shell {command}\nset atom 1 type 2\n" + RUN
+            run = lammps.run(deck, ranks, files=files)
+            energies.append(run.thermo[-1]["TotEng"])
+        true(f"energies after mv and rm: {energies}", len(set(energies)) == 1)
 
 
 def checkpoints(lammps):
@@ -378,6 +438,8 @@ if __name__ == "__main__":
             suffixes,
             coefficients,
             model_files,
+            ranks_with_different_files,
+            files_overwritten_in_a_run,
             checkpoints,
             surroundings,
             atoms_on_top_of_each_other,

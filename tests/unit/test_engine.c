@@ -1,6 +1,11 @@
 /* An engine's contract beyond the numbers: options, compositions, atoms that take no part, tiny
  * systems, and failures that say what is wrong. */
+#define _POSIX_C_SOURCE 200809L /* NOLINT(bugprone-reserved-identifier): POSIX wants it */
+
+#include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "check.h"
 #include "model_writer.h"
@@ -397,6 +402,59 @@ static void test_overflow(const structure *s) {
     remove(path);
 }
 
+static void write_model(const char *path, uint64_t seed) {
+    model_draft draft;
+    draft_tensors(&draft, &plain_architecture, seed);
+    draft_metadata(&draft);
+    draft_header(&draft);
+    draft_file(&draft);
+    CHECK(draft_write(&draft, path) == 0);
+    draft_free(&draft);
+}
+
+/* A file that is written to while an engine needs it: refused, and neither merged nor a SIGBUS.  One
+ * that is replaced or removed is still there. */
+static void test_changed_files(void) {
+    static const char path[] = "test_engine.safetensors", next[] = "test_engine.next";
+    enum { REPLACED, REMOVED, OVERWRITTEN, CUT_OFF, WAYS };
+    const int64_t before[UMAS_ELEMENTS] = {[1] = 1}, after[UMAS_ELEMENTS] = {[1] = 1, [2] = 1};
+    uint64_t digest[2] = {0, 0};
+    for (int way = 0; way < WAYS; way++) {
+        write_model(path, 34);
+        write_model(next, 35);
+        /* file systems count time in milliseconds, and this test takes less */
+        const struct timespec long_ago[2] = {{.tv_sec = 1000000}, {.tv_sec = 1000000}};
+        CHECK(utimensat(AT_FDCWD, path, long_ago, 0) == 0);
+        umas_model *model = NULL;
+        umas_error error = {0};
+        if (!CHECK(umas_model_open(path, &model, &error) == UMAS_OK)) return;
+        digest[0] = umas_model_digest(model);
+        CHECK(way == 0 || digest[0] == digest[1]);
+        digest[1] = digest[0];
+        umas_engine *engine = create_engine(model, "omat", 0, 0, UMAS_SINGLE);
+        CHECK(umas_engine_set_composition(engine, before, &error) == UMAS_OK);
+        if (way == REPLACED) CHECK(rename(next, path) == 0);
+        if (way == REMOVED) CHECK(remove(path) == 0);
+        if (way == OVERWRITTEN) write_model(path, 35);
+        if (way == CUT_OFF) CHECK(truncate(path, 1000) == 0);
+        const umas_status status = umas_engine_set_composition(engine, after, &error);
+        const int is_whole = way == REPLACED || way == REMOVED;
+        CHECK(status == (is_whole ? UMAS_OK : UMAS_ERROR_IO));
+        if (!is_whole) {
+            CHECK(strstr(error.message, path) != NULL);
+            CHECK(strstr(error.message, "the file was written to while it is in use") != NULL);
+            CHECK(umas_engine_set_composition(engine, after, &error) == UMAS_ERROR_IO);
+        }
+        umas_engine_destroy(engine);
+        umas_model_close(model);
+    }
+    umas_model *other = open_random_model(&plain_architecture, 35);
+    CHECK(umas_model_digest(other) != digest[0]);
+    umas_model_close(other);
+    remove(path);
+    remove(next);
+}
+
 int main(void) {
     umas_model *plain = open_random_model(&plain_architecture, 41);
     umas_model *balanced = open_random_model(&balanced_architecture, 42);
@@ -418,6 +476,7 @@ int main(void) {
     test_bad_geometry(plain, &crystal);
     test_failing_exchange(balanced, &crystal);
     test_overflow(&cluster);
+    test_changed_files();
     umas_model_close(plain);
     umas_model_close(balanced);
     structure_free(&crystal);
