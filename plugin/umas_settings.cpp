@@ -65,7 +65,7 @@ std::string UmasSettings::check_keyword(umas_backend backend, const std::string 
 std::string UmasSettings::set(umas_backend backend, const std::string &keyword,
                               const std::string &value)
 {
-  const std::string wrong = check_keyword(backend, keyword);
+  std::string wrong = check_keyword(backend, keyword);
   if (!wrong.empty()) return wrong;
   if (keyword == "task") {
     if (value.size() >= sizeof(task)) return fmt::format("unknown task {}", value);

@@ -156,15 +156,17 @@ static int describe(const char *path) {
 
 int main(int argc, char **argv) {
     int result = EXIT_SUCCESS;
-    if (argc == 2 && (strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0)) {
+    const int ended = argc > 1 && strcmp(argv[1], "--") == 0; /* of options: a FILE follows */
+    if (ended) argv++, argc--;
+    if (argc == 2 && !ended && (strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0)) {
         fputs(usage, stdout);
-    } else if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+    } else if (argc == 2 && !ended && strcmp(argv[1], "--version") == 0) {
         printf("umas-info %s\n", umas_version());
     } else if (argc != 2) {
         fprintf(stderr, "umas-info: one FILE is expected, %d are given (umas-info --help)\n",
                 argc - 1);
         return EXIT_USAGE;
-    } else if (argv[1][0] == '-' && argv[1][1] != '\0') {
+    } else if (!ended && argv[1][0] == '-' && argv[1][1] != '\0') {
         fprintf(stderr, "umas-info: unknown option '%s' (umas-info --help)\n", argv[1]);
         return EXIT_USAGE;
     } else {

@@ -381,8 +381,9 @@ umas_status choose_device(int wanted, int *device, umas_error *error) {
     int devices = 0, driver = 0;
     cudaError_t status = cudaGetDeviceCount(&devices);
     if (cudaDriverGetVersion(&driver) == cudaSuccess && driver == 0)
-        return umas_fail(error, UMAS_ERROR_DEVICE,
-                         "no NVIDIA driver is loaded on this machine; use pair style umas");
+        return umas_fail(
+            error, UMAS_ERROR_DEVICE,
+            "no NVIDIA driver is loaded on this machine; use the CPU engine (pair style umas)");
     if (status == cudaErrorInsufficientDriver)
         return umas_fail(error, UMAS_ERROR_DEVICE,
                          "the NVIDIA driver is older than CUDA %d.%d needs; update it",
@@ -501,7 +502,7 @@ umas_status umas_cuda_engine_create(const umas_engine_setup *setup, umas_precisi
         a->edge_channels != CHANNELS)
         return umas_fail(error, UMAS_ERROR_UNSUPPORTED,
                          "the CUDA engine runs models of %d channels, this one has %d, %d and %d; "
-                         "use pair style umas",
+                         "use the CPU engine (pair style umas)",
                          CHANNELS, a->sphere_channels, a->hidden_channels, a->edge_channels);
     return precision == UMAS_SINGLE
                ? create<float>(setup, device, memory_fraction, self, operations, error)

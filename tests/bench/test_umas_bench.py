@@ -108,6 +108,21 @@ def check_open_boundaries(bench, model, folder):
         check(f"task omol, charge 0, spin {spin}\n" in out, f"spin {spin}: {out} {err}")
 
 
+def check_without_a_gpu(bench, model, folder):
+    """Auto takes the CPU and says so; a number is an error that says what to write."""
+    once = ["--atoms", 8, "--steps", 1, "--warmup", 0]
+    for auto in (["--device", "auto"], []):
+        code, out, err = run(bench, model, *once, *auto)
+        lines = [line for line in out.splitlines() if line.startswith("device ")]
+        gpu = lines and lines[0].startswith("device auto,")
+        told = ("device cpu (no GPU is visible), double", "device cpu (built without CUDA), double")
+        check(gpu or code == 0 and lines[0].startswith(told), f"{auto}: {code} {out} {err}")
+    check_refused(bench, [model, *once, "--device", 1000], 1, "no GPU 1000")
+    if not gpu:
+        check_refused(bench, [model, *once, "--device", 0], 1, ": use --device cpu\n")
+        check_refused(bench, [model, *once, "--profile"], 2, "--profile is for a GPU, not for")
+
+
 def check_bad_files(bench, model, folder):
     path = folder / "bad.xyz"
     head = 'Lattice="9 0 0 0 9 0 0 0 9"'
@@ -180,6 +195,7 @@ def main():
         check_table(bench, model, folder)
         check_files(bench, model, folder)
         check_open_boundaries(bench, model, folder)
+        check_without_a_gpu(bench, model, folder)
         check_bad_files(bench, model, folder)
         check_refusals(bench, model, folder)
     check(run(bench, "--help")[1].startswith("usage: umas-bench MODEL "), "--help")

@@ -35,6 +35,15 @@ def check_refused(info, arguments, status, words):
     check(words in err, f"{arguments}: {words!r} is not in {err!r}")
 
 
+def check_end_of_options(info, model):
+    """Behind -- a name is a file's, whatever it begins with."""
+    expected = run(info, model)
+    check(run(info, "--", model) == expected, "other output behind --")
+    check_refused(info, ["--", "--help"], 1, "--help: cannot open")
+    check_refused(info, ["--"], 2, "one FILE is expected, 0 are given")
+    check_refused(info, ["--", model, model], 2, "one FILE is expected, 2 are given")
+
+
 def check_table(info, model):
     code, out, err = run(info, model)
     check(code == 0 and err == "", f"status {code}, {err!r}")
@@ -119,6 +128,7 @@ def main():
         )
         check(made[0] == 0, f"umas-random-model: {made[2]}")
         check_table(info, model)
+        check_end_of_options(info, model)
         check_labels(info, Path(options.umas_random_model).with_name("umas-convert"), Path(folder))
         check_missing(info, Path(options.umas_random_model).with_name("umas-convert"), Path(folder))
         model.write_bytes(model.read_bytes()[:-1])

@@ -36,8 +36,9 @@ static const char usage[] =
     "  --charge N, --spin N   of the whole system (0, and 1 for omol, 0 for others)\n"
     "\n"
     "engine:\n"
-    "  --device D             cpu, auto or the number of a GPU (auto; cpu in a build without "
-    "CUDA)\n"
+    "  --device D             cpu, the number of a GPU, or auto: the first GPU, or the CPU where "
+    "none\n"
+    "                         is visible (auto)\n"
     "  --precision P          double, single or mixed (double on the CPU, mixed on a GPU)\n"
     "  --memory F             share of the free GPU memory to use, above 0 and up to 1 (0.9)\n"
     "\n"
@@ -69,6 +70,7 @@ typedef struct command {
     bench_crystal crystal;
     int sizes, atoms[MOST_SIZES];
     const char *device, *precision;
+    const char *why_cpu; /* for the head of the output */
     int memory_given, profile;
     bench_settings settings;
 } command;
@@ -202,12 +204,25 @@ static int set_option(int name, const char *value, command *c) {
 /* The engine that --device and --precision ask for; 0 or EXIT_USAGE. */
 static int choose_engine(command *c) {
     umas_engine_options *options = &c->settings.options;
-    if (!c->device) c->device = umas_backend_built(UMAS_CUDA) ? "auto" : "cpu";
+    if (!c->device) c->device = "auto";
+    c->why_cpu = "";
+    if (strcmp(c->device, "auto") == 0 && umas_device_count() == 0) {
+        c->device = "cpu";
+        c->why_cpu =
+            umas_backend_built(UMAS_CUDA) ? " (no GPU is visible)" : " (built without CUDA)";
+    }
     options->backend = strcmp(c->device, "cpu") == 0 ? UMAS_CPU : UMAS_CUDA;
     options->device = -1;
     if (options->backend == UMAS_CUDA && strcmp(c->device, "auto") != 0 &&
         parse_whole(c->device, 0, 1023, &options->device))
         return wrong_usage("--device is cpu, auto or a number, not", c->device);
+    if (options->backend == UMAS_CUDA && options->device >= umas_device_count()) {
+        fprintf(stderr, "umas-bench: there is no GPU %d, %s: use --device cpu%s\n", options->device,
+                umas_backend_built(UMAS_CUDA) ? "of those that are visible"
+                                              : "as this was built without CUDA",
+                umas_device_count() > 0 ? " or auto" : "");
+        return EXIT_FAILURE;
+    }
     if (options->backend == UMAS_CPU && c->memory_given)
         return wrong_usage("--memory is for a GPU, not for --device", c->device);
     if (options->backend == UMAS_CPU && c->profile)
@@ -279,8 +294,8 @@ static void print_head(const command *c, const umas_model *model) {
            umas_model_id(model), umas_model_is_random(model) ? " with random weights" : "",
            options->task, options->charge, spin);
     print_processor();
-    printf("device %s, %s precision; %s %s; %d steps after %d, atoms moved by %g A\n", c->device,
-           precision_names[options->precision], c->positions ? "atoms of" : "structure",
+    printf("device %s%s, %s precision; %s %s; %d steps after %d, atoms moved by %g A\n", c->device,
+           c->why_cpu, precision_names[options->precision], c->positions ? "atoms of" : "structure",
            c->positions ? c->positions : c->structure, c->settings.steps, c->settings.warmup,
            c->settings.move);
 }
