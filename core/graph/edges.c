@@ -16,7 +16,7 @@ static const double *position(const umas_atoms *atoms, int i) {
 
 static int is_usable(double coordinate) { return fabs(coordinate) <= UMAS_LARGEST_COORDINATE; }
 
-static umas_status check_positions(const umas_atoms *atoms, umas_error *error) {
+umas_status umas_positions_check(const umas_atoms *atoms, umas_error *error) {
     for (int i = 0; i < atoms->total; i++) {
         const double *r = position(atoms, i);
         if (!is_usable(r[0]) || !is_usable(r[1]) || !is_usable(r[2]))
@@ -150,7 +150,7 @@ static void sort_by_source(umas_edges *e, int nodes) {
 
 umas_status umas_edges_build(umas_edges *edges, const umas_atoms *atoms, double cutoff,
                              int max_neighbors, umas_error *error) {
-    umas_status status = check_positions(atoms, error);
+    umas_status status = umas_positions_check(atoms, error);
     if (status != UMAS_OK) return status;
     if (!reserve_rows(edges, atoms))
         return umas_fail(error, UMAS_ERROR_MEMORY, "no memory for the edges of %d atoms",

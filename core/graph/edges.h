@@ -26,6 +26,9 @@ typedef struct umas_edges {
     int64_t edge_capacity, owned_capacity, node_capacity;
 } umas_edges;
 
+/* Are all positions finite, and so near that distances can be told?  Status: GEOMETRY. */
+umas_status umas_positions_check(const umas_atoms *atoms, umas_error *error);
+
 /* Keep the candidates within the cutoff (strictly).  Where an atom has more than max_neighbors of
  * them (0: no limit), those no farther than the nearest max_neighbors + 1, and ties.  Buffers only
  * grow.  Status: GEOMETRY for positions that are not finite or too large, or atoms on top of each

@@ -1,5 +1,5 @@
-/* The CUDA engine's life: device, weights, memory, and the loop that repeats a step until its
- * result can be trusted. */
+/* The CUDA engine's life: device and weights, what comes in and goes out, a step as a graph, and when
+ * it has to be done again. */
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -47,19 +47,10 @@ template <typename S> void upload_list(cuda_engine<S> &e, const umas_atoms *atom
     cudaStreamSynchronize(e.stream); /* `identity` ends here */
 }
 
-bool is_usable(double coordinate) { return std::fabs(coordinate) <= UMAS_LARGEST_COORDINATE; }
-
 template <typename S>
 umas_status upload_positions(cuda_engine<S> &e, const umas_atoms *atoms, umas_error *error) {
-    for (int i = 0; i < atoms->total; i++) {
-        const double *r = atoms->position + 3 * size_t(i);
-        if (!is_usable(r[0]) || !is_usable(r[1]) || !is_usable(r[2]))
-            return umas_fail_rows(
-                error, UMAS_ERROR_GEOMETRY, i, -1,
-                "atom position (%g, %g, %g) is not finite or beyond %g A, where distances are lost "
-                "to rounding: check the forces and the time step before it",
-                r[0], r[1], r[2], UMAS_LARGEST_COORDINATE);
-    }
+    const umas_status status = umas_positions_check(atoms, error);
+    if (status != UMAS_OK) return status;
     size_t bytes = size_t(atoms->total) * 3 * sizeof(double);
     if (bytes > 0) std::memcpy(e.position_host, atoms->position, bytes);
     cudaMemcpyAsync(e.position, e.position_host, bytes, cudaMemcpyHostToDevice, e.stream);
@@ -123,9 +114,10 @@ template <typename S> umas_status capture(cuda_engine<S> &e, bool atom_virial, u
     if (status != cudaSuccess) return device_error(error, "starting a graph", status);
     umas_status queued = queue_step(e, atom_virial, error);
     status = cudaStreamEndCapture(e.stream, &graph);
-    if (queued != UMAS_OK) return queued;
-    if (status == cudaSuccess) status = cudaGraphInstantiate(&e.graph, graph, 0);
+    if (queued == UMAS_OK && status == cudaSuccess)
+        status = cudaGraphInstantiate(&e.graph, graph, 0);
     if (graph) cudaGraphDestroy(graph);
+    if (queued != UMAS_OK) return queued;
     if (status != cudaSuccess) return device_error(error, "making a graph of the step", status);
     e.graph_virial = atom_virial;
     e.graph_scale = e.gradient_scale;
