@@ -2,8 +2,9 @@
  * gradients back to the owners, and sums over ranks.
  *
  * Rows travel on a stream of their own, so that the engine's stream goes on with what does not need
- * them: start_* sends them off, finish_* makes the engine's stream wait for what comes in.  With NCCL nothing of that needs the host, and a step that does it can be a graph.  Else packed
- * rows pass through pinned host memory, and finish_* blocks while they do. */
+ * them: start_* sends them off, finish_* makes the engine's stream wait for what comes in.  With NCCL
+ * nothing of that needs the host, and a step that does it can be a graph.  Else packed rows pass
+ * through pinned host memory, and finish_* blocks while they do. */
 #ifndef UMAS_RANK_EXCHANGE_CUH
 #define UMAS_RANK_EXCHANGE_CUH
 
@@ -63,8 +64,6 @@ class rank_exchange {
     /* Connect to peers of the plan that are new; every rank calls before the first step with it.
      * Status: DEVICE. */
     umas_status meet_peers(umas_error *error);
-    int rows_sent() const { return sent_; }
-    int rows_received() const { return received_; }
     size_t device_bytes() const {
         return send_.held() + receive_.held() + gathered_.held() + lists_.bytes();
     }
