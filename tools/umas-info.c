@@ -69,6 +69,10 @@ static void print_architecture(const umas_architecture *a) {
     printf("%-26s%d, %d\n", "lmax, mmax", a->lmax, a->mmax);
     print_integer("distance functions", a->distance_functions);
     printf("%-26s%g A\n", "cutoff", a->cutoff);
+    if (a->max_neighbors > 0)
+        print_integer("neighbours at most", a->max_neighbors);
+    else
+        print_row("neighbours at most", "all");
     printf("%-26sH to %s\n", "elements", umas_element_symbol(a->elements - 1));
     if (a->experts > 0)
         printf("%-26s%d, routed by %d channels\n", "experts", a->experts, a->routing_channels);

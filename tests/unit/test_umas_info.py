@@ -58,6 +58,7 @@ def check_table(info, model):
         "layers": "2",
         "lmax, mmax": "2, 1",
         "cutoff": "6 A",
+        "neighbours at most": "300",
         "elements": "H to Es",
         "experts": "3, routed by 6 channels",
         "charge-balanced channels": "0 to 2",
