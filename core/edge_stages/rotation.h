@@ -37,7 +37,9 @@ static inline void rotate_back(const real *d, const real y[9], real x[9]) {
 }
 
 /* g . J_x y and g . J_z y: how g . y changes when the frame y lives in turns about its x or z axis.
- * J are the generators of rotations for l = 1, 2 (design, section 3). */
+ * J are the generators of rotations for l = 1, 2.  The derivative by direction is this torque, two
+ * numbers an edge, so that no matrix D has to be differentiated; a turn about the frame's y axis,
+ * which is the edge, changes nothing. */
 static inline void torque(const real g[9], const real y[9], real *about_x, real *about_z) {
     const real root_3 = (real)1.7320508075688772935;
     *about_x = g[3] * y[2] - g[2] * y[3] + g[4] * y[5] - g[5] * y[4] +

@@ -2,7 +2,8 @@
 #include "stages.h"
 
 /* (r, i) -> (r W1 - i W2, r W2 + i W1) for one m: weights W1, W2 [N][K] one after the other;
- * both parts of x lie K apart, those of y N apart.  Source: reference page, complex_linear. */
+ * both parts of x lie K apart, those of y N apart.  Source:
+ * docs/uma_energy_reference.py, complex_linear. */
 static void complex_linear_forward(int edges, int N, int K, const real *w, const real *x, int ldx,
                                    real *y, int ldy) {
     const real *w1 = w, *w2 = w + (size_t)N * (size_t)K, *r = x, *i = x + K;

@@ -1,5 +1,5 @@
-/* One evaluation on the CPU: the reference page's energies() and its backward pass, threads over
- * chunks of edges and of nodes.  Every sum runs in the order of atoms and edges, so that results
+/* One evaluation on the CPU: energies() of docs/uma_energy_reference.py and its backward pass,
+ * threads over chunks of edges and of nodes.  Every sum runs in the order of atoms and edges, so that results
  * are the same bits for any number of threads. */
 #include <omp.h>
 #include <stdio.h>

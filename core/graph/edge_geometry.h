@@ -21,7 +21,7 @@ typedef struct edge_chunk {
 } edge_chunk;
 
 /* Fill the last five arrays of the chunk from vector [edges][3] A.
- * Source: reference page, edge_frames, wigner, and `env`, `basis` of energies(). */
+ * Source: docs/uma_energy_reference.py, edge_frames, wigner, and `env`, `basis` of energies(). */
 void edge_geometry_forward(const umas_architecture *a, const double (*vector)[3],
                            edge_chunk *chunk);
 

@@ -52,7 +52,7 @@ void umas_edges_to_forces(const umas_edges *edges, const umas_atoms *atoms,
                           const umas_edge_gradient *gradient, double scale, umas_result *result);
 
 /* The edge frame: rows x, n, z of a rotation R with R n = +y, n the direction of `vector`.
- * Returns |vector|.  Source: reference page, edge_frames. */
+ * Returns |vector|.  Source: docs/uma_energy_reference.py, edge_frames. */
 double umas_edge_frame(const double vector[3], double frame[3][3]);
 
 #endif

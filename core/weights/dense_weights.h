@@ -64,7 +64,7 @@ size_t dense_weights_bytes(const dense_weights *weights); /* that it holds */
 
 /* Fill `weights` for a system of counts [UMAS_ELEMENTS] atoms of every element.  Routing and the
  * mixture are computed in double whatever `real` is.  Status: MEMORY.
- * Source: reference page, csd_embedding and merge_experts. */
+ * Source: docs/uma_energy_reference.py, csd_embedding and merge_experts. */
 umas_status merge_experts(const umas_model *model, const umas_task *task, int charge, int spin,
                           const int64_t *counts, dense_weights *weights, umas_error *error);
 

@@ -1,4 +1,5 @@
-/* csd_embedding and merge_experts of the reference page: from all experts to one dense model. */
+/* csd_embedding and merge_experts of docs/uma_energy_reference.py: from all experts to one dense
+ * model. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

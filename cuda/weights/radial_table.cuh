@@ -1,5 +1,6 @@
 /* Radial functions by distance alone, one table an ordered pair of elements: what the radial MLP's
- * hidden layers, their norms and their backward pass come to (design, section 4). */
+ * hidden layers, their norms and their backward pass come to, two reads
+ * an edge (docs/accuracy.md says what is stored in how many bits). */
 #ifndef UMAS_RADIAL_TABLE_CUH
 #define UMAS_RADIAL_TABLE_CUH
 

@@ -92,7 +92,9 @@ def main():
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument(
-        "--reference", required=True, help="the model's definition in numpy, a Python file"
+        "--reference",
+        default=ROOT / "docs" / "uma_energy_reference.py",
+        help="the model's definition in numpy, a Python file",
     )
     parser.add_argument(
         "--only",

@@ -29,7 +29,7 @@ void edge_fixture_free(edge_fixture *f);
 /* Fill the chunk for the present vectors, stretches and turns. */
 void edge_fixture_move(edge_fixture *f);
 
-/* D_1 and D_2 of a rotation, from their definition on the reference page. */
+/* D_1 and D_2 of a rotation, from their definition in docs/uma_energy_reference.py. */
 void wigner_by_definition(double rotation[3][3], double *wigner);
 
 #endif

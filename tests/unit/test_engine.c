@@ -133,7 +133,7 @@ static double energy_for(umas_engine *engine, const structure *s, const int64_t 
     return r.energy;
 }
 
-/* With and without a zero row, merged weights follow from what the reference page says: counts in
+/* With and without a zero row, merged weights follow from docs/uma_energy_reference.py: counts in
  * proportion are the same only without it. */
 static void test_composition(int counts_zero_row, const structure *s) {
     umas_architecture a = plain_architecture;

@@ -56,8 +56,8 @@
 
 /* The CUDA engine against CPU double, relative; energies to the sum of the atoms' absolute ones.
  * Single: fp32 products and sums, through gradients that cancel about a hundredfold.  Mixed: 11-bit
- * operands, errors of random sign that sums over 128 channels average (design, section 4, the last
- * rows of its accuracy table). */
+ * operands, errors of random sign that sums over 128 channels average (docs/accuracy.md, "Where
+ * 16 bits stand"). */
 #define TOLERANCE_CUDA_SINGLE_FORCE 1e-5
 #define TOLERANCE_CUDA_SINGLE_VIRIAL 1e-4
 #define TOLERANCE_CUDA_SINGLE_ENERGY 5e-7
