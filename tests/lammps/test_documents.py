@@ -31,7 +31,8 @@ DOCUMENTS = {  # and the folder that its commands run in
 PROGRAMS = {"cmake", "compute-sanitizer", "ctest", "lmp", "mpirun", "pip", "python", "python3"}
 PROGRAMS |= {"torchrun", "cd"}
 LAMMPS_COMMANDS = {"pair_style", "pair_coeff", "plugin", "units"}
-OUTPUTS = ("umas 0.1.0: ", "100% tests passed", '{"crc32":')  # how the blocks of output begin
+# how the blocks of output begin
+OUTPUTS = ("umas 0.1.0: ", "100% tests passed", '{"crc32":', "pair umas: ", "rows between GPUs ")
 
 # What cannot run here, by how it begins or by a part of it, and why.
 BUILDS = "builds everything, which is how this test came to run"
@@ -65,9 +66,50 @@ NOT_HERE = {
     "OMP_NUM_THREADS=8 lmp -in in.umas.nve": CORES,
     "OMP_NUM_THREADS=2 mpirun -n 4 lmp": CORES,
     "pair_style umas/gpu": GPU,
+    "mpirun -n 4 lmp -in in.slab -var style umas/gpu": GPU,
+    "tools/bench/scaling.py": "needs several GPUs",
     "pair_style umas task NAME": "is the syntax of all that may be written",
     "pair_coeff * * FILE": "is a line of syntax",
 }
+
+FRAMEWORK = """a framework of four atoms
+
+4 atoms
+4 atom types
+0 12 xlo xhi
+0 12 ylo yhi
+0 12 zlo zhi
+
+Masses
+
+1 65.38
+2 15.999
+3 12.011
+4 1.008
+
+Atoms # molecular
+
+1 1 1 1.0 1.0 1.0
+2 1 2 3.0 1.0 1.0
+3 1 3 4.3 1.0 1.0
+4 1 4 5.4 1.0 1.0
+"""
+CO2 = """carbon dioxide
+
+3 atoms
+
+Coords
+
+1 0 0 0
+2 1.16 0 0
+3 -1.16 0 0
+
+Types
+
+1 5
+2 6
+3 6
+"""
 
 failures = 0
 used = set()
@@ -146,6 +188,8 @@ class Reader:
             (root / model).symlink_to(options.random_model)
         if name == "docs/pair_umas.md":
             (root / "uma-s-1p2p1.safetensors").symlink_to(options.random_model)
+            (root / "framework.data").write_text(FRAMEWORK)
+            (root / "co2.txt").write_text(CO2)
         (root / "examples" / "uma-s-1p2p1.safetensors").symlink_to(options.random_model)
         (root / "examples" / "umasplugin.so").symlink_to(options.plugin)
 

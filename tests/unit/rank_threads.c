@@ -232,20 +232,21 @@ static void *run(void *argument) {
 
 void run_ranks(world *w, rank *ranks) {
     pthread_t thread[MOST_RANKS];
+    const int count = w->ranks;
     umas_atoms all = neighbours_create(w->s, 6, 0.5);
     w->rank = ranks;
     pthread_barrier_t barrier;
     w->barrier = &barrier;
-    if (pthread_barrier_init(&barrier, NULL, (unsigned)w->ranks) != 0) stop("no barrier");
-    for (int i = 0; i < w->ranks; i++) {
+    if (pthread_barrier_init(&barrier, NULL, (unsigned)count) != 0) stop("no barrier");
+    for (int i = 0; i < count; i++) {
         ranks[i].w = w;
         ranks[i].id = i;
         take_share(&ranks[i], &all);
     }
-    for (int i = 0; i < w->ranks; i++) plan_sends(&ranks[i]);
-    for (int i = 0; i < w->ranks; i++)
+    for (int i = 0; i < count; i++) plan_sends(&ranks[i]);
+    for (int i = 0; i < count; i++)
         if (pthread_create(&thread[i], NULL, run, &ranks[i]) != 0) stop("no thread");
-    for (int i = 0; i < w->ranks; i++)
+    for (int i = 0; i < count; i++)
         if (pthread_join(thread[i], NULL) != 0) stop("a thread is lost");
     (void)pthread_barrier_destroy(&barrier);
     neighbours_free(&all);
@@ -253,9 +254,10 @@ void run_ranks(world *w, rank *ranks) {
 
 int evaluate_ranks(world *w, evaluation *e, char *description) {
     rank ranks[MOST_RANKS] = {{0}};
+    const int count = w->ranks;
     int all_right = 1;
     run_ranks(w, ranks);
-    for (int i = 0; i < w->ranks; i++) {
+    for (int i = 0; i < count; i++) {
         const rank *r = &ranks[i];
         if (r->status != UMAS_OK) {
             fprintf(stderr, "rank %d of %d: %s: %s\n", i, w->ranks, umas_status_name(r->status),
