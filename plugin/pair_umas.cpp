@@ -322,9 +322,7 @@ void PairUMAS::compute(int eflag, int vflag)
 
   umas_error problem{};
   const umas_status status = umas_engine_evaluate(engine, &atoms, &result, &problem);
-  if (status == UMAS_ERROR_DEVICE)    // other ranks may be waiting for this one: it ends them, too
-    error->one(FLERR, fmt::format("Pair style {}: {}", name, problem.message));
-  check_agreed(status, problem);
+  check_step(status, problem);
   build = neighbor->ncalls;
   add_results(result);
   if (!told_of_limit && changed) print_limit(result);
@@ -393,6 +391,16 @@ void PairUMAS::check_agreed(umas_status status, const umas_error &problem)
   }
   MPI_Bcast(message, sizeof(message), MPI_CHAR, lowest, world);
   fail(message);
+}
+
+/* The same of a step, in which other ranks may be waiting for a GPU that failed: its rank ends
+   them, too. */
+
+void PairUMAS::check_step(umas_status status, const umas_error &problem)
+{
+  if (status == UMAS_ERROR_DEVICE)
+    error->one(FLERR, fmt::format("Pair style {}: {}", name, problem.message));
+  check_agreed(status, problem);
 }
 
 /* ---------------------------------------------------------------------- */

@@ -94,6 +94,7 @@ class PairUMAS : public Pair {
   [[noreturn]] void fail(const std::string &);
   void check(umas_status, const umas_error &);
   void check_agreed(umas_status, const umas_error &);
+  void check_step(umas_status, const umas_error &);
 };
 
 class PairUMASGPU : public PairUMAS {

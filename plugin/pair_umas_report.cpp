@@ -128,9 +128,7 @@ void PairUMAS::print_profile(const umas_atoms &atoms, umas_result &result)
   umas_error problem{};
   const umas_status status = umas_engine_profile(engine, &atoms, &result, stages.data(),
                                                  UMAS_MOST_STAGES, &count, &problem);
-  if (status == UMAS_ERROR_DEVICE)
-    error->one(FLERR, fmt::format("Pair style {}: {}", name, problem.message));
-  check_agreed(status, problem);
+  check_step(status, problem);
   if (comm->me != 0) return;
 
   double all = 0.0;

@@ -147,15 +147,17 @@ template <typename S> bool finite(const cuda_engine<S> &e) {
 /* Gradients that overflow 16 bits are tried again, smaller.  A step needs no more than a few
  * tries: 2^-4 of 2^12 is far below any gradient that fp32 itself survives. */
 constexpr float FIRST_SCALE = 4096.0f, SMALLEST_SCALE = 1.0f / 16;
-/* What overflows passes, and small gradients lose digits at a small scale: after this many sound
- * steps the next larger one is tried again.  All ranks count the same steps. */
+/* What overflows passes, and small gradients lose digits at a small scale: after this many steps the
+ * next larger one is tried.  Gradients of several ranks are added up, so that all must have the same
+ * scale: it changes and is counted only where they are in step (run_step, and the repeat that they
+ * voted for). */
 constexpr int STEPS_AT_SMALLER_SCALE = 100;
 
 template <typename S> void try_larger_scale(cuda_engine<S> &e) {
     if (sizeof(S) > 2 || e.gradient_scale >= FIRST_SCALE) return;
-    if (e.sound_steps < STEPS_AT_SMALLER_SCALE) return;
+    if (e.steps_at_scale < STEPS_AT_SMALLER_SCALE) return;
     e.gradient_scale *= 16;
-    e.sound_steps = 0;
+    e.steps_at_scale = 0;
 }
 
 template <typename S> umas_status try_smaller_scale(cuda_engine<S> &e, umas_error *error) {
@@ -166,7 +168,7 @@ template <typename S> umas_status try_smaller_scale(cuda_engine<S> &e, umas_erro
                              : "energies or forces are not finite; try pair style umas, which "
                                "computes in double precision");
     e.gradient_scale /= 16;
-    e.sound_steps = 0;
+    e.steps_at_scale = 0;
     return UMAS_OK;
 }
 
@@ -210,7 +212,6 @@ umas_status prepare_step(void *self, const umas_atoms *atoms, int64_t system_ato
     if (repeat == UMAS_REPEAT_NOT) {
         if (e.system_atoms != double(system_atoms)) e.drop_graph();
         e.system_atoms = double(system_atoms);
-        try_larger_scale(e);
         return or_start_over(e, prepare(e, atoms, error));
     }
     umas_status status = UMAS_OK;
@@ -228,6 +229,8 @@ umas_status run_step(void *self, const umas_atoms *atoms, umas_result *result, i
     const device_guard guard;
     cudaError_t set = guard.enter(e.device);
     if (set != cudaSuccess) return device_error(error, "choosing the GPU", set);
+    try_larger_scale(e);
+    e.steps_at_scale++;
     umas_status status = e.ranks.is_open() ? e.ranks.meet_peers(error) : UMAS_OK;
     if (status == UMAS_OK) status = run(e, result->atom_virial != nullptr, error);
     if (status != UMAS_OK) return or_start_over(e, status);
@@ -242,7 +245,6 @@ umas_status run_step(void *self, const umas_atoms *atoms, umas_result *result, i
         *repeat = UMAS_REPEAT_WITH_SMALLER_GRADIENTS;
     if (*repeat != UMAS_REPEAT_NOT) return UMAS_OK;
     hand_out(e, atoms, result);
-    e.sound_steps++;
     return UMAS_OK;
 } catch (const std::bad_alloc &) {
     /* in the middle of a step, where other ranks may be waiting */

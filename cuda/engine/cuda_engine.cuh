@@ -94,7 +94,7 @@ template <typename S> struct cuda_engine {
     float graph_scale = 0;
 
     float gradient_scale = 1; /* gradients are this much larger than they are */
-    int sound_steps = 0;      /* since it changed */
+    int steps_at_scale = 0;   /* since it changed, the same on all ranks */
     double system_atoms = 0;
 
     stage_clock *clock = nullptr; /* times the step that is queued; NULL: nothing does */
