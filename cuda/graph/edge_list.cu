@@ -235,6 +235,47 @@ __global__ void sort_out(int nodes, edge_list_buffers to) {
     }
 }
 
+/* The places in `out` of a node's edges that a span covers. */
+__device__ int first_not_below(const int *__restrict__ out, int from, int to, int edge) {
+    while (from < to) {
+        int middle = (from + to) / 2;
+        if (out[middle] < edge)
+            from = middle + 1;
+        else
+            to = middle;
+    }
+    return from;
+}
+__device__ int2 edges_out_of(const edge_list &edges, int node, int begin, int end) {
+    const int from = edges.out_first[node], to = edges.out_first[node + 1];
+    /* most nodes have no edge in a small span: two looks tell, a search takes a dozen */
+    if (from == to || edges.out[from] >= end || edges.out[to - 1] < begin)
+        return make_int2(from, from);
+    return make_int2(first_not_below(edges.out, from, to, begin),
+                     first_not_below(edges.out, from, to, end));
+}
+
+/* A thread a node. */
+__global__ void find_visits(edge_list edges, edge_span span) {
+    const int n = blockIdx.x * blockDim.x + threadIdx.x, lane = threadIdx.x & 31;
+    const int end = min(span.begin + span.size, *edges.end);
+    int2 in = {0, 0}, out = {0, 0};
+    if (n < edges.nodes) {
+        in = make_int2(max(edges.first[n], span.begin), min(edges.first[n + 1], end));
+        out = edges_out_of(edges, n, span.begin, end);
+    }
+    if (in.x < in.y) {
+        if (in.x == span.begin) edges.extent->first_target = n;
+        if (in.y == end) edges.extent->end_target = n + 1;
+    }
+    const bool concerned = in.x < in.y || out.x < out.y;
+    const unsigned mask = __ballot_sync(0xffffffffu, concerned);
+    int at = 0;
+    if (lane == 0 && mask) at = atomicAdd(&edges.extent->visits, __popc(mask));
+    at = __shfl_sync(0xffffffffu, at, 0) + __popc(mask & ((1u << lane) - 1));
+    if (concerned) edges.visit[at] = {n, in.x, in.y, out.x, out.y};
+}
+
 unsigned blocks_for(int items, int a_block) { return (unsigned)((items + a_block - 1) / a_block); }
 
 void scan(cudaStream_t stream, const edge_list_buffers &to, const int *in, int *out, int count) {
@@ -271,4 +312,10 @@ void edge_list_build(cudaStream_t stream, const candidate_list &from, const edge
     name_overlap<<<1, 256, 0, stream>>>(from, report);
     if (from.owned > 0)
         sort_out<<<blocks_for(from.nodes, WARPS), WARPS * 32, 0, stream>>>(from.nodes, to);
+}
+
+void chunk_nodes_find(cudaStream_t stream, const edge_list &edges, edge_span span) {
+    if (edges.nodes == 0) return;
+    cudaMemsetAsync(edges.extent, 0, sizeof *edges.extent, stream);
+    find_visits<<<blocks_for(edges.nodes, 256), 256, 0, stream>>>(edges, span);
 }
