@@ -100,7 +100,7 @@ template <typename S> struct cuda_engine {
     device_buffer<S> hidden, radial, radial_slope, message, conv_1, gated, conv_2, g_conv_2;
     std::vector<kept_activations<S>> kept; /* [layers] */
     /* gradients and results */
-    device_buffer<float4> g_target, g_source, edge_vector;
+    device_buffer<float4> g_edge, edge_vector;
     device_buffer<double> force, atom_virial, atom_energy, partial, balance_sum;
     device_buffer<step_report> report;
     host_buffer<step_report> report_host;
@@ -155,7 +155,7 @@ template <typename S> struct cuda_engine {
         return {plan.inner, plan.outer, edge_end, in_first, outer_first, reach, out_first,      out,
                 place,      unsorted,   cursor,   vector,   record,      scan,  scan.capacity()};
     }
-    edge_gradient gradient() const { return {g_target, g_source}; }
+    edge_gradient gradient() const { return {g_edge, g_edge + 2 * size_t(plan.edges())}; }
     candidate_list candidates() const {
         return {
             plan.owned,   plan.nodes,          position,  element,         node, first, neighbour,

@@ -274,17 +274,26 @@ template <typename S> struct step {
         begin(backward ? "balance_channels_backward" : "balance_channels_forward",
               cost.balance(end_channel(0) - first_channel(0) + end_channel(1) - first_channel(1)));
         const bool apart = first_channel(0) >= end_channel(1) || first_channel(1) >= end_channel(0);
-        if (e.ranks.is_open() && apart) return balance_sets({0, 1}, x, backward, error);
-        for (int k = 0; k < 2; k++) {
+        const bool alone = !e.ranks.is_open() && balance_channels_alone_pays(owned);
+        if (apart)
+            return alone ? balance_alone(0, 1, x, backward)
+                         : balance_sets({0, 1}, x, backward, error);
+        umas_status status = UMAS_OK;
+        for (int k = 0; k < 2 && status == UMAS_OK; k++) {
             const int set = backward ? 1 - k : k;
-            umas_status status = UMAS_OK;
-            if (!e.ranks.is_open() && balance_channels_alone_pays(owned))
-                balance_channels_alone(stream, owned, e.element, first_channel(set),
-                                       end_channel(set), target(set, backward), e.system_atoms, x);
-            else
-                status = balance_sets({set}, x, backward, error);
-            if (status != UMAS_OK) return status;
+            status = alone ? balance_alone(set, set, x, backward)
+                           : balance_sets({set}, x, backward, error);
         }
+        return status;
+    }
+    /* ... one set, or two that have no channel in common */
+    umas_status balance_alone(int first, int second, float *x, bool backward) {
+        auto channels = [&](int set) {
+            return channel_set{first_channel(set), end_channel(set), target(set, backward)};
+        };
+        balance_channels_alone(stream, owned, e.element, channels(first),
+                               second == first ? channel_set{} : channels(second), e.system_atoms,
+                               x);
         return UMAS_OK;
     }
     double target(int set, bool backward) const {
@@ -360,8 +369,7 @@ template <typename S> struct step {
     umas_status backward(umas_error *error) {
         size_t n = size_t(e.plan.edges());
         begin("clear_edge_gradients", cost.clear_gradients());
-        cudaMemsetAsync(e.g_target, 0, n * 2 * sizeof(float4), stream);
-        cudaMemsetAsync(e.g_source, 0, n * 2 * sizeof(float4), stream);
+        cudaMemsetAsync(e.g_edge, 0, n * 4 * sizeof(float4), stream);
         for (int i = e.a->layers - 1; i >= 0; i--) {
             umas_status status = balance(e.g_x, true, error);
             if (status != UMAS_OK) return status;

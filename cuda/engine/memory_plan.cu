@@ -160,7 +160,7 @@ template <typename S> bool reserve_edge_list(cuda_engine<S> &e) {
     size_t n = size_t(e.plan.edges()) + 1;
     return e.edge_end.reserve(2) && e.out.reserve(n) && e.place.reserve(n) &&
            e.unsorted.reserve(n) && e.vector.reserve(n) && e.record.reserve(n * EDGE_RECORD) &&
-           e.g_target.reserve(2 * n) && e.g_source.reserve(2 * n) && e.edge_vector.reserve(n);
+           e.g_edge.reserve(4 * n) && e.edge_vector.reserve(n);
 }
 
 /* Memory for what products read.  cuBLAS multiplies all rows that a chunk has room for: what stands
