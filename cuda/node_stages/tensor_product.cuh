@@ -22,6 +22,11 @@ __device__ __forceinline__ float to_tf32(float x) {
     return __uint_as_float(bits);
 }
 
+/* The same of a finite number, in a third of the instructions. */
+__device__ __forceinline__ float finite_to_tf32(float x) {
+    return __uint_as_float((__float_as_uint(x) + 0x1000u) & 0xffffe000u);
+}
+
 /* c [16][8] += a [16][8] b [8][8] */
 __device__ __forceinline__ void mma_tf32(float (&c)[4], const float (&a)[4], float b0, float b1) {
     asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 "
@@ -67,8 +72,7 @@ __device__ __forceinline__ void set_fragment(float4 *tile, fragment f, const flo
     }
 }
 
-/* With no more blocks than this a multiprocessor has one at most (an H100 has 132): more of a matrix
- * should be under way then than MANY_AHEAD steps. */
+/* With no more blocks than this a multiprocessor has one at most (an H100 has 132). */
 constexpr int FEW_BLOCKS = 132, MANY_AHEAD = 4;
 inline bool few_blocks(int blocks) { return blocks <= FEW_BLOCKS; }
 
@@ -98,10 +102,13 @@ template <int AHEAD> class weight_reader {
             for (int i = 0; i < AHEAD; i++) {
                 const float4 whole = ahead_[i];
                 ahead_[i] = __ldg(refill + i * 32);
-                const float high[4] = {to_tf32(whole.x), to_tf32(whole.y), to_tf32(whole.z),
-                                       to_tf32(whole.w)};
-                const float low[4] = {to_tf32(whole.x - high[0]), to_tf32(whole.y - high[1]),
-                                      to_tf32(whole.z - high[2]), to_tf32(whole.w - high[3])};
+                float high[4] = {whole.x, whole.y, whole.z, whole.w}, low[4];
+#pragma unroll
+                for (int k = 0; k < 4; k++) {
+                    const float w = high[k];
+                    high[k] = finite_to_tf32(w);
+                    low[k] = finite_to_tf32(w - high[k]);
+                }
                 const int place = i * 32 + tile_place(lane_, i);
                 float part[TILES][4];
                 float4 b[TILES];
