@@ -24,6 +24,7 @@ DOCUMENTS = {  # and the folder that its commands run in
     "docs/accuracy.md": ".",
     "docs/decisions.md": ".",
     "docs/file-format.md": ".",
+    "docs/model.md": ".",
     "docs/pair_umas.md": ".",
     "docs/performance.md": ".",
     "examples/README.md": "examples",
