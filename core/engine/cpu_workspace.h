@@ -13,7 +13,8 @@
 #define workspace_bytes PRECISE(umas_workspace_bytes)
 #define workspace_free PRECISE(umas_workspace_free)
 
-/* Edges a thread works on at a time (more when one atom has more), and nodes. */
+/* A thread works on a chunk of edges at a time, whole targets with up to so many edges (more if a
+ * single one has more), and on a block of so many nodes. */
 #define CHUNK_EDGES 128
 #define CHUNK_NODES 32
 
@@ -57,7 +58,7 @@ typedef struct workspace {
     umas_edge_gradient *gradient; /* [edges] */
     int chunks;
     int *chunk_first; /* [chunks + 1] owned atom a chunk begins with */
-    size_t *kept_at;  /* [layers][chunks] place in `kept`, or NOT_KEPT */
+    size_t *kept_at;  /* [layers][chunks] where they begin in `kept`, or NOT_KEPT */
     real *kept;
     node_arrays node;
     int threads;
