@@ -1,10 +1,10 @@
-/* LAMMPS' atoms, ghosts and neighbour list as the graph that umas_atoms describes. */
+/* The graph's candidates from LAMMPS: elements of atoms and ghosts, which atoms are hidden, the
+   full neighbour list in one array, and rows of features for ghosts (umas_exchange). */
 
-#include "pair_umas.h"
+#include "umas_graph.h"
 
 #include "atom.h"
 #include "comm.h"
-#include "error.h"
 #include "force.h"
 #include "neigh_list.h"
 #include "neighbor.h"
@@ -13,18 +13,25 @@
 
 using namespace LAMMPS_NS;
 
-/* Bring element, row and neighbour arrays up to date; true, on every rank, if any changed.  A type
-   may change without a new list (fix atom/swap), so elements are compared at every step.  An atom
-   that the list hides from all others is not there: fix gcmc asks so for the energy without it.
-   Until the engine has evaluated what changed, it counts as changed. */
+UmasGraph::UmasGraph(LAMMPS *lammps, UmasExchange &exchange_in, const std::vector<int> &numbers) :
+    Pointers(lammps), exchange(exchange_in), number_of_type(numbers), evaluated(-1), rows(0)
+{}
 
-bool PairUMAS::update_graph()
+size_t UmasGraph::total() const
 {
-  bool changed = neighbor->ago == 0 || neighbor->ncalls != build;
-  const size_t total = atom->nlocal + atom->nghost;
+  return atom->nlocal + atom->nghost;
+}
+
+/* A type may change without a new list (fix atom/swap), so elements are compared at every step.  An
+   atom that the list hides from all others takes no part: so fix gcmc asks for the energy without
+   it.  Until the engine has evaluated what changed, it counts as changed. */
+
+bool UmasGraph::update(const NeighList &list)
+{
+  bool changed = neighbor->ago == 0 || neighbor->ncalls != evaluated;
   if (changed) find_hidden();
-  element.resize(total);
-  for (size_t i = 0; i < total; i++) {
+  element.resize(total());
+  for (size_t i = 0; i < total(); i++) {
     const int number = hidden[i] ? 0 : number_of_type[atom->type[i]];
     changed = changed || element[i] != number;
     element[i] = number;
@@ -32,18 +39,44 @@ bool PairUMAS::update_graph()
   if (comm->nprocs > 1) changed = exchange.any_rank(changed);
   if (!changed) return false;
 
-  if (build < 0) warn_of_missing_pairs();
-  refuse_special_bonds();
-  nodes = exchange.plan_rows(copy_neighbours());
-  build = -1;
+  rows = exchange.plan_rows(copy_neighbours(list));
+  forget();
   return true;
+}
+
+void UmasGraph::set_evaluated()
+{
+  evaluated = neighbor->ncalls;
+}
+
+umas_atoms UmasGraph::atoms(bool changed) const
+{
+  umas_atoms atoms{};
+  atoms.owned = atom->nlocal;
+  atoms.total = static_cast<int>(total());
+  atoms.nodes = rows;
+  atoms.element = element.data();
+  atoms.position = total() ? atom->x[0] : nullptr;
+  atoms.node = exchange.rows();
+  atoms.rows = comm->nprocs > 1 ? exchange.plan() : nullptr;
+  atoms.first = first.data();
+  atoms.neighbour = neighbour.data();
+  atoms.list_changed = changed;
+  return atoms;
+}
+
+void UmasGraph::count_elements(int64_t *counts) const
+{
+  std::fill_n(counts, UMAS_ELEMENTS, 0);
+  for (int i = 0; i < atom->nlocal; i++) counts[element[i]]++;
+  counts[0] = 0;
 }
 
 /* Which atoms does neigh_modify exclude hide from all others?  Those of a group that is excluded
    from group all, and of a type that is excluded from all types of the model.  The list was built
    with the groups of that moment. */
 
-void PairUMAS::find_hidden()
+void UmasGraph::find_hidden()
 {
   constexpr int ALL = 1;    // bit of group all
   int bits = 0;
@@ -53,13 +86,12 @@ void PairUMAS::find_hidden()
   }
   std::vector<bool> type_hidden(atom->ntypes + 1, false);
   for (int i = 1; i <= atom->ntypes; i++) type_hidden[i] = is_hidden_type(i);
-  const size_t total = atom->nlocal + atom->nghost;
-  hidden.resize(total);
-  for (size_t i = 0; i < total; i++)
+  hidden.resize(total());
+  for (size_t i = 0; i < total(); i++)
     hidden[i] = (atom->mask[i] & bits) != 0 || type_hidden[atom->type[i]];
 }
 
-bool PairUMAS::is_hidden_type(int type) const
+bool UmasGraph::is_hidden_type(int type) const
 {
   if (neighbor->nex_type == 0) return false;
   for (int other = 1; other <= atom->ntypes; other++)
@@ -67,9 +99,9 @@ bool PairUMAS::is_hidden_type(int type) const
   return true;
 }
 
-/* Are there exclusions that leave atoms in the model but take some of their pairs? */
+/* An exclusion that hides an atom from all others takes no pair of the model. */
 
-bool PairUMAS::excludes_pairs() const
+bool UmasGraph::excludes_pairs() const
 {
   if (neighbor->includegroup || neighbor->nex_mol > 0) return true;
   for (int k = 0; k < neighbor->nex_group; k++)
@@ -82,25 +114,25 @@ bool PairUMAS::excludes_pairs() const
   return false;
 }
 
-/* Rows stay empty for atoms that a hybrid style gives to others.  Returns which atoms are
-   candidates for an edge. */
+/* Atoms that a hybrid style gives to other styles are not in the list and have no neighbours.
+   Returns which atoms, ghosts included, an owned atom has among its candidates. */
 
-std::vector<bool> PairUMAS::copy_neighbours()
+std::vector<bool> UmasGraph::copy_neighbours(const NeighList &list)
 {
   std::vector<bool> candidate(element.size(), false);
   first.assign(atom->nlocal + 1, 0);
-  for (int ii = 0; ii < list->inum; ii++) {
-    const int i = list->ilist[ii];
-    first[i + 1] = list->numneigh[i];
+  for (int ii = 0; ii < list.inum; ii++) {
+    const int i = list.ilist[ii];
+    first[i + 1] = list.numneigh[i];
   }
   for (int i = 0; i < atom->nlocal; i++) first[i + 1] += first[i];
 
   neighbour.resize(first[atom->nlocal]);
-  for (int ii = 0; ii < list->inum; ii++) {
-    const int i = list->ilist[ii];
-    const int *from = list->firstneigh[i];
+  for (int ii = 0; ii < list.inum; ii++) {
+    const int i = list.ilist[ii];
+    const int *from = list.firstneigh[i];
     int *to = neighbour.data() + first[i];
-    for (int jj = 0; jj < list->numneigh[i]; jj++) {
+    for (int jj = 0; jj < list.numneigh[i]; jj++) {
       to[jj] = from[jj] & NEIGHMASK;
       if (element[i] && element[to[jj]]) candidate[to[jj]] = true;
     }
@@ -108,54 +140,12 @@ std::vector<bool> PairUMAS::copy_neighbours()
   return candidate;
 }
 
-/* Count the elements over all ranks; the engine merges its experts again if they changed.  Where
-   that fails it has no composition, and `composition` is none that could be met again. */
-
-void PairUMAS::update_composition()
-{
-  int64_t mine[UMAS_ELEMENTS] = {}, all[UMAS_ELEMENTS];
-  for (int i = 0; i < atom->nlocal; i++) mine[element[i]]++;
-  mine[0] = 0;
-  MPI_Allreduce(mine, all, UMAS_ELEMENTS, MPI_LMP_BIGINT, MPI_SUM, world);
-  if (std::equal(all, all + UMAS_ELEMENTS, composition)) return;
-
-  participants = 0;
-  for (const int64_t count : all) participants += count;
-  if (participants > 0) {
-    std::fill_n(composition, UMAS_ELEMENTS, -1);
-    umas_error problem{};
-    const umas_status status = umas_engine_set_composition(engine, all, &problem);
-    check(status, problem);
-  }
-  std::copy_n(all, UMAS_ELEMENTS, composition);
-}
-
-/* The user may want some pairs left out, but must know that the model then is another one. */
-
-void PairUMAS::warn_of_missing_pairs()
-{
-  if (comm->me != 0) return;
-  if (excludes_pairs())
-    error->warning(FLERR,
-                   "Pair style {}: neigh_modify exclude or include leaves out pairs of atoms "
-                   "the model counts on",
-                   name);
-  if (!list->ijskip) return;
-  for (int i = 1; i <= atom->ntypes; i++)
-    for (int j = i; j <= atom->ntypes; j++)
-      if (number_of_type[i] && number_of_type[j] && list->ijskip[i][j])
-        error->warning(FLERR,
-                       "Pair style {}: pairs of types {} and {} are given to other styles, "
-                       "but the model counts on them",
-                       name, i, j);
-}
-
 /* Neighbour lists drop bonded neighbours whose special_bonds factors are zero, which would be
    edges missing from the graph.  Other factors are for the other styles of a hybrid style. */
 
-void PairUMAS::refuse_special_bonds()
+bool UmasGraph::lacks_bonded() const
 {
-  if (atom->molecular == Atom::ATOMIC) return;
+  if (atom->molecular == Atom::ATOMIC) return false;
   const bool hybrid = utils::strmatch(force->pair_style, "^hybrid");
   bool missing = false;
   for (int kind = 1; kind <= 3; kind++) {
@@ -167,6 +157,11 @@ void PairUMAS::refuse_special_bonds()
       missing = element[i] && counts[kind - 1] > (kind > 1 ? counts[kind - 2] : 0);
     }
   }
-  if (exchange.any_rank(missing))
-    fail("bonded neighbours are left out or scaled: use special_bonds lj/coul 1 1 1");
+  return exchange.any_rank(missing);
+}
+
+double UmasGraph::memory_usage() const
+{
+  return hidden.capacity() / 8.0 + (element.capacity() + neighbour.capacity()) * sizeof(int) +
+         first.capacity() * sizeof(int64_t);
 }

@@ -26,7 +26,7 @@ UNROLLED void half_forward(const real *restrict d, int rows, int C, const real *
 UNROLLED void chunk_forward(const edge_chunk *chunk, int rows, int C, const real *h,
                             const real *radial, real *message) {
     int64_t node = 9 * C;
-    int width = 2 * C, radials = rows == 9 ? 6 : 5;
+    int width = 2 * C, radials = message_radials(rows);
     for (int64_t e = 0; e < chunk->edges; e++) {
         const real *d = chunk->wigner + e * WIGNER_ENTRIES;
         const real *r = radial + e * radials * width;
@@ -61,7 +61,7 @@ UNROLLED void half_backward(const real *restrict d, int rows, int C, const real 
             g_r[r] += g * y[l];
             g_y[l] = g * radial[2 * r * C + c];
         }
-        for (int r = 0; r < (rows == 9 ? 6 : 5); r++) g_radial[2 * r * C + c] = g_r[r];
+        for (int r = 0; r < message_radials(rows); r++) g_radial[2 * r * C + c] = g_r[r];
         torque(g_y, y, &turn_x, &turn_z);
         about_x += turn_x;
         about_z += turn_z;
@@ -76,7 +76,7 @@ UNROLLED void chunk_backward(const edge_chunk *chunk, int rows, int C, const rea
                              const real *radial, const real *g_message, real *g_radial,
                              real *g_source, real *g_target, umas_edge_gradient *gradient) {
     int64_t node = 9 * C;
-    int width = 2 * C, radials = rows == 9 ? 6 : 5;
+    int width = 2 * C, radials = message_radials(rows);
     for (int64_t e = 0; e < chunk->edges; e++) {
         const real *d = chunk->wigner + e * WIGNER_ENTRIES;
         const real *r = radial + e * radials * width;

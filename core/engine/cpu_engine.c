@@ -364,7 +364,7 @@ static umas_status run_step(void *self, const umas_atoms *atoms, umas_result *re
               atoms,
               engine->system_atoms,
               ws,
-              engine->a->mmax == 2 ? 9 : 7};
+              message_rows(engine->a->mmax)};
     memset(ws->gradient, 0, ws->edges.count * sizeof *ws->gradient);
     *repeat = UMAS_REPEAT_NOT;
 

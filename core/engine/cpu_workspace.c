@@ -70,7 +70,7 @@ static int cut_chunks(workspace *ws, int owned) {
 static int renew_edge_buffers(edge_buffers *b, const umas_architecture *a, size_t n) {
     size_t C = a->sphere_channels, H = a->hidden_channels;
     size_t B = a->edge_channels, G = a->distance_functions;
-    size_t rows = a->mmax == 2 ? 9 : 7, radials = a->mmax == 2 ? 6 : 5, size = sizeof(real);
+    size_t rows = message_rows(a->mmax), radials = message_radials(rows), size = sizeof(real);
     return renew(&b->source_element, n, sizeof(int)) && renew(&b->target_element, n, sizeof(int)) &&
            renew(&b->chunk.wigner, n * WIGNER_ENTRIES, size) &&
            renew(&b->chunk.envelope, n, size) && renew(&b->chunk.envelope_slope, n, size) &&
@@ -197,7 +197,7 @@ umas_status workspace_reserve(workspace *ws, const umas_architecture *a, const u
 static size_t edge_buffer_bytes(const umas_architecture *a) {
     size_t C = a->sphere_channels, H = a->hidden_channels;
     size_t B = a->edge_channels, G = a->distance_functions;
-    size_t rows = a->mmax == 2 ? 9 : 7, radials = a->mmax == 2 ? 6 : 5;
+    size_t rows = message_rows(a->mmax), radials = message_radials(rows);
     size_t geometry = WIGNER_ENTRIES + 2 + 3 * G + 3 * B;
     return 2 * sizeof(int) +
            (geometry + 4 * radials * C + 4 * rows * C + (2 * rows + 2) * H) * sizeof(real);

@@ -3,6 +3,7 @@
 #ifndef UMAS_CPU_WORKSPACE_H
 #define UMAS_CPU_WORKSPACE_H
 
+#include "row_order.h"
 #include "stages.h"
 
 #define node_arrays PRECISE(umas_node_arrays)
@@ -79,7 +80,7 @@ typedef struct workspace {
 
 /* Activations kept an edge: conv_1 and conv_2. */
 static inline size_t kept_width(const umas_architecture *a) {
-    size_t rows = a->mmax == 2 ? 9 : 7;
+    size_t rows = message_rows(a->mmax);
     return (rows + 2) * (size_t)a->hidden_channels + rows * (size_t)a->sphere_channels;
 }
 

@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "row_order.h"
+
 /* Hands out pieces of one allocation.  With base NULL it only adds up how much that is. */
 typedef struct layout {
     real *base;
@@ -47,7 +49,8 @@ static void lay_out_block(layout *l, const umas_architecture *a, block_weights *
     size_t C = a->sphere_channels, H = a->hidden_channels;
     b->norm_1_w = take(l, 3 * C);
     b->norm_1_b = take(l, C);
-    lay_out_radial(l, a, 2 * a->sphere_channels * (a->mmax == 2 ? 6 : 5), &b->radial);
+    lay_out_radial(l, a, 2 * a->sphere_channels * message_radials(message_rows(a->mmax)),
+                   &b->radial);
     lay_out_so2(l, a, 2 * a->sphere_channels, a->hidden_channels, 2 * a->hidden_channels,
                 &b->conv_1);
     lay_out_so2(l, a, a->hidden_channels, a->sphere_channels, 0, &b->conv_2);
