@@ -45,7 +45,7 @@ __device__ __forceinline__ float warp_sums(float3 v) {
     return sum;
 }
 /* Sum over a warp, in a fixed order, on every lane. */
-__device__ __forceinline__ float warp_sum(float v) {
+template <typename T> __device__ __forceinline__ T warp_sum(T v) {
     for (int offset = 16; offset; offset >>= 1) v += __shfl_xor_sync(0xffffffffu, v, offset);
     return v;
 }

@@ -16,7 +16,7 @@ __global__ void __launch_bounds__(LANES *ROW_THREADS)
     float2 sum[9];
 #pragma unroll
     for (int k = 0; k < 9; k++) sum[k] = make_float2(0, 0);
-    int2 in = edges_into(edges, node, 0, *edges.end);
+    const int2 in = make_int2(edges.first[node], edges.first[node + 1]);
     for (int e = in.x + t.lane; e < in.y; e += LANES) {
         edge_record r(edges.record + (size_t)e * EDGE_RECORD);
         radial_piece piece(table, edges.place[e], WIDTH);
@@ -48,7 +48,7 @@ __global__ void __launch_bounds__(LANES *ROW_THREADS)
     row_thread t;
     float2 g[9];
     load_node(g_x, node, t.channel, g);
-    int2 in = edges_into(edges, node, 0, *edges.end);
+    const int2 in = make_int2(edges.first[node], edges.first[node + 1]);
     for (int e = in.x + t.lane; e < in.y; e += LANES) {
         edge_record r(edges.record + (size_t)e * EDGE_RECORD);
         radial_piece piece(table, edges.place[e], WIDTH);

@@ -4,7 +4,8 @@
  *
  * Kernels that turn features are node-centric: a block holds one node's nine rows and passes over
  * the edges into it and out of it, so nothing is gathered and sums have a fixed order (design,
- * section 4).  Arrays over edges hold one chunk: edge e of the list is row e - begin. */
+ * section 4).  Arrays over edges hold one chunk: edge e of the list is row e - begin.  They visit all
+ * nodes, or those that the chunk concerns where edges.visit says which. */
 #ifndef UMAS_EDGE_STAGES_CUH
 #define UMAS_EDGE_STAGES_CUH
 
@@ -51,11 +52,6 @@ constexpr int PARABOLA_ROWS = 3;
 struct tabulated_radials {
     const __half *values;
     float step; /* A */
-};
-
-/* One chunk of the edge list. */
-struct edge_span {
-    int begin, size; /* edges begin .. min(begin + size, end of the list) */
 };
 
 /* The hidden layer at every edge's distance, or its slope there (1/A); the radial product makes the

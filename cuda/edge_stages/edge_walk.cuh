@@ -29,11 +29,13 @@ class edge_walk {
     }
 
   public:
-    /* in: edges; out: places in edges.out */
-    __device__ __forceinline__ edge_walk(const edge_list &edges, int2 in, int2 out, int first,
+    __device__ __forceinline__ edge_walk(const edge_list &edges, const node_visit &v, int first,
                                          int stride)
-        : out_(edges.out + out.x - max(0, in.y - in.x)), in_(in.x), incoming_(max(0, in.y - in.x)),
-          all_(incoming_ + max(0, out.y - out.x)), stride_(stride), at_(first), next_(look_up()) {}
+        : in_(v.in_begin), incoming_(max(0, v.in_end - v.in_begin)),
+          all_(incoming_ + v.out_end - v.out_begin), stride_(stride), at_(first) {
+        out_ = edges.out + v.out_begin - incoming_;
+        next_ = look_up();
+    }
 
     __device__ __forceinline__ visited_edge next() {
         const visited_edge now = next_;

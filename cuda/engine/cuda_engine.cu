@@ -343,18 +343,24 @@ template <typename S> void describe(const void *self, char *text, size_t size) {
     const device_guard guard;
     cudaDeviceProp properties;
     if (cudaGetDeviceProperties(&properties, e.device) != cudaSuccess) properties.name[0] = 0;
+    auto share = [&](int kept) {
+        double edges = 0;
+        for (int later = 0; later < e.a->layers; later++) edges += e.plan.kept_edges(kept, later);
+        return 100 * edges / std::max(1.0, double(e.plan.edges()) * e.a->layers);
+    };
     char radials[64] = "";
     if (!e.tabulated)
-        (void)std::snprintf(radials, sizeof radials, " and radial functions of %d",
-                            e.plan.kept_radials);
+        (void)std::snprintf(radials, sizeof radials, ", %.0f %% of radial functions",
+                            share(e.plan.kept_radials));
     (void)std::snprintf(text, size,
-                        "GPU %d (%s): %d atoms, %d edges in %d chunks, activations of %d%s of %d "
-                        "layers kept, %.2f GiB (%.1f KiB an atom) of %.1f%s%s",
+                        "GPU %d (%s): %d atoms, %d edges in %d chunks; kept for gradients: %.0f %% "
+                        "of gated features, %.0f %% of messages%s; %.2f GiB (%.1f KiB an atom) of "
+                        "%.1f%s%s",
                         e.device, properties.name, std::max(0, e.plan.owned), e.plan.edges(),
-                        e.plan.chunks(), e.plan.kept_layers, radials, e.a->layers,
-                        gib(e.plan.bytes), double(e.plan.bytes) / 1024 / std::max(1, e.plan.owned),
-                        gib(e.memory), e.ranks.is_open() ? "; " : "",
-                        e.ranks.description().c_str());
+                        e.plan.chunks(), share(e.plan.kept_gated), share(e.plan.kept_conv_2),
+                        radials, gib(e.plan.bytes),
+                        double(e.plan.bytes) / 1024 / std::max(1, e.plan.owned), gib(e.memory),
+                        e.ranks.is_open() ? "; " : "", e.ranks.description().c_str());
 }
 
 template <typename S> size_t bytes(const void *self) {

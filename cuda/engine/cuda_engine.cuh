@@ -2,6 +2,7 @@
 #ifndef UMAS_CUDA_ENGINE_CUH
 #define UMAS_CUDA_ENGINE_CUH
 
+#include <algorithm>
 #include <memory>
 #include <vector>
 
@@ -15,19 +16,36 @@
 #include "profile/stage_clock.cuh"
 #include "weights/device_weights.cuh"
 
-/* What the memory was made for, and how the edges are cut. */
+/* What the memory was made for, and how the edges are cut.  Activations stay for the backward pass of
+ * the last layers, of each its first chunks: as many as the memory has room for. */
 struct step_plan {
     int owned = -1, nodes = -1; /* none yet */
     int node_capacity = 0;      /* rows of the nodes' arrays */
     int inner = 0, outer = 0;   /* room for edges of either kind (edge_list.cuh) */
     int chunk = 0;              /* edges worked on at a time */
-    int kept_layers = 0;        /* last layers whose activations stay for the backward pass */
-    int kept_radials = 0;       /* of these, the last ones whose radial functions stay, too */
+    int kept_gated = 0;         /* chunks, over all layers, that keep what the gate leaves, ... */
+    int kept_conv_2 = 0;        /* ... what conv2 leaves, ... */
+    int kept_radials = 0;       /* ... and their radial functions */
     size_t bytes = 0;           /* all of it */
     int edges() const { return inner + outer; }
     int inner_chunks() const { return chunk > 0 ? (inner + chunk - 1) / chunk : 0; }
     int outer_chunks() const { return chunk > 0 ? (outer + chunk - 1) / chunk : 0; }
     int chunks() const { return inner_chunks() + outer_chunks(); }
+    /* Chunks of inner edges come first. */
+    bool is_outer(int i) const { return i >= inner_chunks(); }
+    edge_span span(int i) const {
+        const int at = (is_outer(i) ? i - inner_chunks() : i) * chunk;
+        return is_outer(i) ? edge_span{inner + at, std::min(chunk, outer - at)}
+                           : edge_span{at, std::min(chunk, inner - at)};
+    }
+    /* Of `kept` chunks those of a layer that has `later` layers behind it, and their edges. */
+    int kept_of_layer(int kept, int later) const {
+        return std::clamp(kept - later * chunks(), 0, chunks());
+    }
+    int kept_edges(int kept, int later) const {
+        const int count = kept_of_layer(kept, later);
+        return count == 0 ? 0 : span(count - 1).begin + span(count - 1).size;
+    }
 };
 
 /* One layer's features, [nodes][9][C] each. */
@@ -35,7 +53,7 @@ struct layer_features {
     device_buffer<float> x, x_mid, h;
 };
 
-/* Activations of all edges that a kept layer leaves for its backward pass. */
+/* Activations that a layer's first chunks leave for its backward pass. */
 template <typename S> struct kept_activations { device_buffer<S> radial, gated, conv_2; };
 
 template <typename S> struct cuda_engine {
@@ -73,6 +91,8 @@ template <typename S> struct cuda_engine {
     device_buffer<float4> vector;
     device_buffer<float> record;
     device_buffer<char> scan;
+    device_buffer<node_visit> visit;
+    device_buffer<chunk_extent> extent;
     /* nodes */
     std::vector<layer_features> layer; /* [layers + 1]; of the last only x */
     device_buffer<float> g_x, g_h, energy;
@@ -80,7 +100,7 @@ template <typename S> struct cuda_engine {
     device_buffer<S> hidden, radial, radial_slope, message, conv_1, gated, conv_2, g_conv_2;
     std::vector<kept_activations<S>> kept; /* [layers] */
     /* gradients and results */
-    device_buffer<float4> g_target, g_source, edge_vector;
+    device_buffer<float4> g_edge, edge_vector;
     device_buffer<double> force, atom_virial, atom_energy, partial, balance_sum;
     device_buffer<step_report> report;
     host_buffer<step_report> report_host;
@@ -110,19 +130,32 @@ template <typename S> struct cuda_engine {
     void drop_graph();
 
     edge_list inner_edges() const {
-        return {plan.owned, plan.owned, 0,     plan.inner, edge_end, in_first,
-                out_first,  out,        place, vector,     record};
+        const bool whole = plan.inner_chunks() <= 1;
+        return {plan.owned,
+                plan.owned,
+                0,
+                plan.inner,
+                edge_end,
+                in_first,
+                out_first,
+                out,
+                place,
+                vector,
+                record,
+                whole ? nullptr : static_cast<node_visit *>(visit),
+                whole ? nullptr : static_cast<chunk_extent *>(extent)};
     }
-    /* with all nodes; without any edges on one rank */
+    /* with all nodes, of which few have any; without any edges on one rank */
     edge_list outer_edges() const {
-        return {plan.owned, plan.nodes, plan.inner, plan.outer, edge_end + 1, outer_first,
-                out_first,  out,        place,      vector,     record};
+        return {plan.owned,  plan.nodes, plan.inner, plan.outer, edge_end + 1,
+                outer_first, out_first,  out,        place,      vector,
+                record,      visit,      extent};
     }
     edge_list_buffers list() const {
         return {plan.inner, plan.outer, edge_end, in_first, outer_first, reach, out_first,      out,
                 place,      unsorted,   cursor,   vector,   record,      scan,  scan.capacity()};
     }
-    edge_gradient gradient() const { return {g_target, g_source}; }
+    edge_gradient gradient() const { return {g_edge, g_edge + 2 * size_t(plan.edges())}; }
     candidate_list candidates() const {
         return {
             plan.owned,   plan.nodes,          position,  element,         node, first, neighbour,

@@ -31,29 +31,26 @@ template <typename S> struct step {
         if (e.clock) e.clock->begin(stage, least);
     }
 
-    bool kept(int layer) const { return layer >= e.a->layers - e.plan.kept_layers; }
-    bool radial_kept(int layer) const { return layer >= e.a->layers - e.plan.kept_radials; }
+    /* Does this chunk of a layer keep something that so many chunks do? */
+    bool keeps(int kept, int layer, int chunk) const {
+        return chunk < e.plan.kept_of_layer(kept, e.a->layers - 1 - layer);
+    }
     /* Where a chunk's activations live: in the layer's store or in the chunk's buffers. */
-    S *place(int layer, device_buffer<S> kept_activations<S>::*store, S *chunk_buffer, int width,
-             edge_span span) const {
-        S *all = e.kept[size_t(layer)].*store;
-        return all ? all + size_t(span.begin) * size_t(width) : chunk_buffer;
+    S *place(int kept, int layer, int chunk, S *store, S *chunk_buffer, int width) const {
+        if (!keeps(kept, layer, chunk)) return chunk_buffer;
+        return store + size_t(e.plan.span(chunk).begin) * size_t(width);
     }
-    S *radial_of(int layer, edge_span span) const {
-        return place(layer, &kept_activations<S>::radial, e.radial, radial_width(rows), span);
+    S *radial_of(int layer, int chunk) const {
+        return place(e.plan.kept_radials, layer, chunk, e.kept[size_t(layer)].radial, e.radial,
+                     radial_width(rows));
     }
-    S *gated_of(int layer, edge_span span) const {
-        return place(layer, &kept_activations<S>::gated, e.gated, gated_width(rows), span);
+    S *gated_of(int layer, int chunk) const {
+        return place(e.plan.kept_gated, layer, chunk, e.kept[size_t(layer)].gated, e.gated,
+                     gated_width(rows));
     }
-    S *conv_2_of(int layer, edge_span span) const {
-        return place(layer, &kept_activations<S>::conv_2, e.conv_2, conv_2_width(rows), span);
-    }
-    /* Chunks of inner edges come first. */
-    bool is_outer(int chunk) const { return chunk >= e.plan.inner_chunks(); }
-    edge_span span(int chunk) const {
-        const edge_list &kind = is_outer(chunk) ? outer : inner;
-        const int at = (is_outer(chunk) ? chunk - e.plan.inner_chunks() : chunk) * e.plan.chunk;
-        return {kind.begin + at, min(e.plan.chunk, kind.capacity - at)};
+    S *conv_2_of(int layer, int chunk) const {
+        return place(e.plan.kept_conv_2, layer, chunk, e.kept[size_t(layer)].conv_2, e.conv_2,
+                     conv_2_width(rows));
     }
     const edge_list &edges_of(edge_span s) const {
         return s.begin >= outer.begin && outer.capacity > 0 ? outer : inner;
@@ -140,7 +137,8 @@ template <typename S> struct step {
                          {s.size, w.radial_outputs, HIDDEN_WIDTH, HIDDEN_WIDTH, w.radial_outputs},
                          hidden, w.radial_w, out));
     }
-    void node_to_edge_forward(int layer, edge_span s) {
+    void node_to_edge_forward(int layer, int chunk) {
+        const edge_span s = e.plan.span(chunk);
         const float *h = e.layer[size_t(layer)].h;
         S *message = e.message;
         begin("node_to_edge_wigner_permute_forward", cost.node_to_edge_forward(s, e.tabulated));
@@ -148,11 +146,12 @@ template <typename S> struct step {
             if (e.tabulated)
                 return node_to_edge_wigner_permute_forward(stream, rows, edges_of(s), s, h,
                                                            e.layer_radials(layer), message);
-        const stored_radials<S> radials = {radial_of(layer, s), nullptr};
+        const stored_radials<S> radials = {radial_of(layer, chunk), nullptr};
         node_to_edge_wigner_permute_forward(stream, rows, edges_of(s), s, h, radials, message);
     }
     /* add: to g_h, which else is overwritten */
-    void node_to_edge_backward(int layer, edge_span s, bool add) {
+    void node_to_edge_backward(int layer, int chunk, bool add) {
+        const edge_span s = e.plan.span(chunk);
         const float *h = e.layer[size_t(layer)].h;
         const S *g_message = e.message;
         begin("node_to_edge_wigner_permute_backward", cost.node_to_edge_backward(s, e.tabulated));
@@ -161,67 +160,88 @@ template <typename S> struct step {
                 return node_to_edge_wigner_permute_backward(stream, rows, edges_of(s), s, h,
                                                             e.layer_radials(layer), g_message,
                                                             e.g_h, add, gradient);
-        const stored_radials<S> radials = {radial_of(layer, s), e.radial_slope};
+        const stored_radials<S> radials = {radial_of(layer, chunk), e.radial_slope};
         node_to_edge_wigner_permute_backward(stream, rows, edges_of(s), s, h, radials, g_message,
                                              e.g_h, add, gradient);
     }
-    void convolve(int layer, edge_span s) {
-        const auto &w = e.weights.block[size_t(layer)];
-        node_to_edge_forward(layer, s);
-        conv_1_forward(w.conv_1, s, gated_of(layer, s));
-        begin("so2_conv_2_forward products", cost.so2(s, w.conv_2));
-        so2_forward(w.conv_2, s, gated_of(layer, s), conv_2_of(layer, s));
+    /* h -> gated */
+    void convolve_1(int layer, int chunk) {
+        node_to_edge_forward(layer, chunk);
+        conv_1_forward(e.weights.block[size_t(layer)].conv_1, e.plan.span(chunk),
+                       gated_of(layer, chunk));
+    }
+    /* gated -> conv_2 */
+    void convolve_2(int layer, int chunk) {
+        const auto &w = e.weights.block[size_t(layer)].conv_2;
+        const edge_span s = e.plan.span(chunk);
+        begin("so2_conv_2_forward products", cost.so2(s, w));
+        so2_forward(w, s, gated_of(layer, chunk), conv_2_of(layer, chunk));
+    }
+    /* What the kernels over a chunk's nodes visit, where it is not the whole list. */
+    void find_nodes(edge_span s) {
+        const edge_list &edges = edges_of(s);
+        if (!edges.extent) return;
+        begin("chunk_nodes", {});
+        chunk_nodes_find(stream, edges, s);
     }
     /* Inner edges are worked on while rows of h are on their way, which outer edges need. */
     umas_status edges_forward(int layer, umas_error *error) {
         const auto &w = e.weights.block[size_t(layer)];
         auto &f = e.layer[size_t(layer)];
-        const float *x = f.x;
         umas_status status = start_exchange(f.h, false, error);
         if (status != UMAS_OK) return status;
+        /* a chunk that is not the whole list leaves nodes as they are that it does not concern */
+        const bool whole = !inner.extent && inner.capacity > 0;
+        if (!whole) copy_nodes(f.x_mid, f.x);
+        const float *x = whole ? f.x : f.x_mid;
         for (int chunk = 0; chunk < e.plan.chunks(); chunk++) {
             if (chunk == e.plan.inner_chunks()) status = finish_exchange(f.h, false, error);
             if (status != UMAS_OK) return status;
-            edge_span s = span(chunk);
-            radial_product(layer, s, false, radial_of(layer, s));
-            convolve(layer, s);
+            const edge_span s = e.plan.span(chunk);
+            find_nodes(s);
+            radial_product(layer, s, false, radial_of(layer, chunk));
+            convolve_1(layer, chunk);
+            convolve_2(layer, chunk);
             begin("permute_wigner_inv_edge_to_node_forward", cost.edge_to_node_forward(s));
             permute_wigner_inv_edge_to_node_forward<S>(stream, rows, edges_of(s), s, w.conv_2.bias,
-                                                       conv_2_of(layer, s), x, f.x_mid);
+                                                       conv_2_of(layer, chunk), x, f.x_mid);
             x = f.x_mid;
         }
-        if (e.plan.chunks() == 0) copy_nodes(f.x_mid, f.x);
         return e.plan.outer_chunks() == 0 ? finish_exchange(f.h, false, error) : UMAS_OK;
     }
+    /* add: to g_h, which else is overwritten */
     void chunk_backward(int layer, int chunk, bool add) {
         const auto &w = e.weights.block[size_t(layer)];
-        edge_span s = span(chunk);
-        if (!radial_kept(layer)) radial_product(layer, s, false, radial_of(layer, s));
-        if (!kept(layer)) convolve(layer, s);
+        const edge_span s = e.plan.span(chunk);
+        find_nodes(s);
+        if (!keeps(e.plan.kept_radials, layer, chunk))
+            radial_product(layer, s, false, radial_of(layer, chunk));
+        if (!keeps(e.plan.kept_gated, layer, chunk)) convolve_1(layer, chunk);
+        if (!keeps(e.plan.kept_conv_2, layer, chunk)) convolve_2(layer, chunk);
         begin("permute_wigner_inv_edge_to_node_backward", cost.edge_to_node_backward(s));
         permute_wigner_inv_edge_to_node_backward<S>(stream, rows, edges_of(s), s, w.conv_2.bias,
-                                                    conv_2_of(layer, s), e.g_x, e.g_conv_2,
+                                                    conv_2_of(layer, chunk), e.g_x, e.g_conv_2,
                                                     gradient);
-        conv_2_backward(w.conv_2, s, gated_of(layer, s));
+        conv_2_backward(w.conv_2, s, gated_of(layer, chunk));
         begin("so2_conv_1_backward products", cost.so2(s, w.conv_1));
         so2_backward(w.conv_1, s, e.conv_1, e.message);
         radial_product(layer, s, true, e.radial_slope);
-        node_to_edge_backward(layer, s, add);
+        node_to_edge_backward(layer, chunk, add);
     }
     /* Outer edges come first: what they leave for other ranks is then on its way while inner ones are
      * worked on. */
     umas_status edges_backward(int layer, umas_error *error) {
         const int first_outer = e.plan.inner_chunks(), chunks = e.plan.chunks();
-        if (first_outer == chunks) clear_gradients(chunks == 0 ? 0 : owned);
-        for (int chunk = first_outer; chunk < chunks; chunk++)
-            chunk_backward(layer, chunk, chunk > first_outer);
+        /* the whole list of inner edges writes all owned rows, and there is nobody to add to */
+        const bool whole = !inner.extent && inner.capacity > 0 && first_outer == chunks;
+        clear_gradients(whole ? owned : 0);
+        for (int chunk = first_outer; chunk < chunks; chunk++) chunk_backward(layer, chunk, true);
         const umas_status status = start_exchange(e.g_h, true, error);
         if (status != UMAS_OK) return status;
-        for (int chunk = 0; chunk < first_outer; chunk++)
-            chunk_backward(layer, chunk, chunk > 0 || first_outer < chunks);
+        for (int chunk = 0; chunk < first_outer; chunk++) chunk_backward(layer, chunk, !whole);
         return finish_exchange(e.g_h, true, error);
     }
-    /* g_h of nodes that no chunk writes, from `first` on */
+    /* g_h from node `first` on */
     void clear_gradients(int first) {
         const size_t count = size_t(nodes - first) * NODE_WIDTH;
         if (count > 0)
@@ -254,17 +274,26 @@ template <typename S> struct step {
         begin(backward ? "balance_channels_backward" : "balance_channels_forward",
               cost.balance(end_channel(0) - first_channel(0) + end_channel(1) - first_channel(1)));
         const bool apart = first_channel(0) >= end_channel(1) || first_channel(1) >= end_channel(0);
-        if (e.ranks.is_open() && apart) return balance_sets({0, 1}, x, backward, error);
-        for (int k = 0; k < 2; k++) {
+        const bool alone = !e.ranks.is_open() && balance_channels_alone_pays(owned);
+        if (apart)
+            return alone ? balance_alone(0, 1, x, backward)
+                         : balance_sets({0, 1}, x, backward, error);
+        umas_status status = UMAS_OK;
+        for (int k = 0; k < 2 && status == UMAS_OK; k++) {
             const int set = backward ? 1 - k : k;
-            umas_status status = UMAS_OK;
-            if (!e.ranks.is_open() && balance_channels_alone_pays(owned))
-                balance_channels_alone(stream, owned, e.element, first_channel(set),
-                                       end_channel(set), target(set, backward), e.system_atoms, x);
-            else
-                status = balance_sets({set}, x, backward, error);
-            if (status != UMAS_OK) return status;
+            status = alone ? balance_alone(set, set, x, backward)
+                           : balance_sets({set}, x, backward, error);
         }
+        return status;
+    }
+    /* ... one set, or two that have no channel in common */
+    umas_status balance_alone(int first, int second, float *x, bool backward) {
+        auto channels = [&](int set) {
+            return channel_set{first_channel(set), end_channel(set), target(set, backward)};
+        };
+        balance_channels_alone(stream, owned, e.element, channels(first),
+                               second == first ? channel_set{} : channels(second), e.system_atoms,
+                               x);
         return UMAS_OK;
     }
     double target(int set, bool backward) const {
@@ -340,8 +369,7 @@ template <typename S> struct step {
     umas_status backward(umas_error *error) {
         size_t n = size_t(e.plan.edges());
         begin("clear_edge_gradients", cost.clear_gradients());
-        cudaMemsetAsync(e.g_target, 0, n * 2 * sizeof(float4), stream);
-        cudaMemsetAsync(e.g_source, 0, n * 2 * sizeof(float4), stream);
+        cudaMemsetAsync(e.g_edge, 0, n * 4 * sizeof(float4), stream);
         for (int i = e.a->layers - 1; i >= 0; i--) {
             umas_status status = balance(e.g_x, true, error);
             if (status != UMAS_OK) return status;

@@ -12,9 +12,9 @@ template <typename S> size_t cuda_engine<S>::device_bytes() const {
     sum += bytes_of(weights.memory, present_elements, element_slot, degree_values, hidden_values,
                     radial_values, reference, position, element, node, neighbour, first);
     sum += bytes_of(edge_end, in_first, outer_first, out_first, out, unsorted, cursor, reach, place,
-                    vector, record, scan);
+                    vector, record, scan, visit, extent);
     sum += bytes_of(g_x, g_h, energy, hidden, radial, radial_slope, message, conv_1, gated, conv_2,
-                    g_conv_2, g_target, g_source, edge_vector);
+                    g_conv_2, g_edge, edge_vector);
     sum += bytes_of(force, atom_virial, atom_energy, partial, balance_sum, report);
     sum += ranks.device_bytes();
     for (const auto &l : layer) sum += bytes_of(l.x, l.x_mid, l.h);

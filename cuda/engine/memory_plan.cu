@@ -11,7 +11,7 @@ constexpr int64_t MOST_EDGES = INT32_MAX / 2;
 
 /* Bytes a node, an edge of the list, an edge of a chunk, and an edge of a kept layer take. */
 template <typename S> struct sizes {
-    size_t node, edge, chunk_edge, kept_edge, kept_radial_edge;
+    size_t node, edge, chunk_edge, gated_edge, conv_2_edge, radial_edge;
 
     explicit sizes(const cuda_engine<S> &e) {
         const size_t L = size_t(e.a->layers), feature = NODE_WIDTH * sizeof(float);
@@ -20,21 +20,29 @@ template <typename S> struct sizes {
         const size_t hidden = e.tabulated ? 0 : HIDDEN_WIDTH;
         const size_t conv_1 = size_t(conv_1_width(e.rows)), conv_2 = size_t(conv_2_width(e.rows));
         const size_t gated = size_t(gated_width(e.rows));
-        node = (3 * L + 3) * feature + 256;
+        node = (3 * L + 3) * feature + sizeof(node_visit) + 256;
         edge = sizeof(float4) * 6 + EDGE_RECORD * sizeof(float) + sizeof(radial_place) +
                2 * sizeof(int);
         chunk_edge = (hidden + 2 * radial + message + conv_1 + gated + 2 * conv_2) * sizeof(S);
-        kept_edge = (gated + conv_2) * sizeof(S);
-        kept_radial_edge = radial * sizeof(S);
+        gated_edge = gated * sizeof(S);
+        conv_2_edge = conv_2 * sizeof(S);
+        radial_edge = radial * sizeof(S);
     }
     size_t of_list(const step_plan &p) const {
         return size_t(p.node_capacity) * node + size_t(p.edges()) * edge;
     }
     size_t of_chunk(const step_plan &p) const { return size_t(p.chunk) * chunk_edge; }
     size_t of_all(const step_plan &p) const {
-        const size_t kept =
-            size_t(p.kept_layers) * kept_edge + size_t(p.kept_radials) * kept_radial_edge;
-        return of_list(p) + of_chunk(p) + size_t(p.edges()) * kept;
+        return of_list(p) + of_chunk(p) + of_kept(p, p.kept_gated, gated_edge) +
+               of_kept(p, p.kept_conv_2, conv_2_edge) + of_kept(p, p.kept_radials, radial_edge);
+    }
+
+  private:
+    static size_t of_kept(const step_plan &p, int kept, size_t an_edge) {
+        size_t edges = 0;
+        for (int later = 0; p.kept_of_layer(kept, later) > 0; later++)
+            edges += size_t(p.kept_edges(kept, later));
+        return edges * an_edge;
     }
 };
 
@@ -85,27 +93,30 @@ umas_status check_fit(const cuda_engine<S> &e, int64_t edges, umas_error *error)
                      e.plan.owned, gib(need), gib(e.room()), (long long)largest);
 }
 
-/* How many of at most `most` layers fit into `*room`, which they leave that much smaller. */
-int layers_that_fit(int most, size_t layer_bytes, size_t *room) {
-    const int layers = int(std::min(size_t(most), *room / layer_bytes));
-    *room -= size_t(layers) * layer_bytes;
-    return layers;
+/* How many of at most `most` chunks, over all layers, may keep so much an edge; `*room` is left that
+ * much smaller. */
+int chunks_that_fit(const step_plan &p, int most, size_t an_edge, size_t *room) {
+    int kept = 0;
+    while (kept < most && size_t(p.span(kept % p.chunks()).size) * an_edge <= *room)
+        *room -= size_t(p.span(kept++ % p.chunks()).size) * an_edge;
+    return kept;
 }
 
-/* Chunks and kept layers for the planned edges, which fit. */
+/* Chunks and what they keep for the planned edges, which fit.  What spares most for its bytes comes
+ * first: what the gate leaves spares rotation and conv1, conv2's result less than half as much. */
 template <typename S> void choose(cuda_engine<S> &e) {
     const sizes<S> size(e);
     step_plan &p = e.plan;
-    p.chunk = p.kept_layers = p.kept_radials = 0;
+    p.chunk = p.kept_gated = p.kept_conv_2 = p.kept_radials = 0;
     if (p.edges() == 0) return;
     size_t room = e.room() - size.of_list(p);
     p.chunk = std::min(std::max(p.inner, p.outer), LARGEST_CHUNK);
     while (size.of_chunk(p) > room && p.chunk > SMALLEST_CHUNK) p.chunk /= 2;
     room -= std::min(room, size.of_chunk(p));
-    const size_t edges = size_t(p.edges());
-    p.kept_layers = layers_that_fit(e.a->layers, edges * size.kept_edge, &room);
-    if (!e.tabulated)
-        p.kept_radials = layers_that_fit(p.kept_layers, edges * size.kept_radial_edge, &room);
+    const int all = p.chunks() * e.a->layers;
+    p.kept_gated = chunks_that_fit(p, all, size.gated_edge, &room);
+    p.kept_conv_2 = chunks_that_fit(p, p.kept_gated, size.conv_2_edge, &room);
+    if (!e.tabulated) p.kept_radials = chunks_that_fit(p, p.kept_conv_2, size.radial_edge, &room);
 }
 
 template <typename S> bool reserve_nodes(cuda_engine<S> &e) {
@@ -120,7 +131,8 @@ template <typename S> bool reserve_nodes(cuda_engine<S> &e) {
     size_t partials = size_t(force_partials(int(n))) * 6 + size_t(energy_partials(int(n))) +
                       size_t(balance_partials(int(n))) * 64;
     return ok && e.energy.reserve(n) && e.atom_energy.reserve(n) && e.force.reserve(n * 3) &&
-           e.atom_virial.reserve(n * 6) && e.partial.reserve(partials);
+           e.atom_virial.reserve(n * 6) && e.partial.reserve(partials) && e.visit.reserve(n) &&
+           e.extent.reserve(1);
 }
 
 /* Memory of the host that the GPU writes results to. */
@@ -148,7 +160,7 @@ template <typename S> bool reserve_edge_list(cuda_engine<S> &e) {
     size_t n = size_t(e.plan.edges()) + 1;
     return e.edge_end.reserve(2) && e.out.reserve(n) && e.place.reserve(n) &&
            e.unsorted.reserve(n) && e.vector.reserve(n) && e.record.reserve(n * EDGE_RECORD) &&
-           e.g_target.reserve(2 * n) && e.g_source.reserve(2 * n) && e.edge_vector.reserve(n);
+           e.g_edge.reserve(4 * n) && e.edge_vector.reserve(n);
 }
 
 /* Memory for what products read.  cuBLAS multiplies all rows that a chunk has room for: what stands
@@ -175,14 +187,16 @@ template <typename S> bool reserve_chunk(cuda_engine<S> &e) {
 
 template <typename S> bool reserve_kept(cuda_engine<S> &e) {
     const int L = e.a->layers;
-    const size_t n = size_t(e.plan.edges()) + 1;
+    const step_plan &p = e.plan;
     bool ok = true;
     if (e.kept.empty()) e.kept = std::vector<kept_activations<S>>(size_t(L));
-    for (int i = L - e.plan.kept_layers; i < L; i++)
-        ok = ok && reserve_operand(e, e.kept[size_t(i)].gated, n * gated_width(e.rows)) &&
-             e.kept[size_t(i)].conv_2.reserve(n * conv_2_width(e.rows));
-    for (int i = L - e.plan.kept_radials; i < L; i++)
-        ok = ok && e.kept[size_t(i)].radial.reserve(n * radial_width(e.rows));
+    for (int i = 0; i < L; i++) {
+        auto &k = e.kept[size_t(i)];
+        auto edges = [&](int kept) { return size_t(p.kept_edges(kept, L - 1 - i)); };
+        ok = ok && reserve_operand(e, k.gated, edges(p.kept_gated) * gated_width(e.rows)) &&
+             k.conv_2.reserve(edges(p.kept_conv_2) * conv_2_width(e.rows)) &&
+             k.radial.reserve(edges(p.kept_radials) * radial_width(e.rows));
+    }
     return ok;
 }
 
@@ -236,7 +250,8 @@ template <typename S> void release_edges(cuda_engine<S> &e) {
                     &e.conv_2, &e.g_conv_2})
         b->release();
     e.kept.clear();
-    e.plan.inner = e.plan.outer = e.plan.chunk = e.plan.kept_layers = e.plan.kept_radials = 0;
+    e.plan.inner = e.plan.outer = e.plan.chunk = 0;
+    e.plan.kept_gated = e.plan.kept_conv_2 = e.plan.kept_radials = 0;
 }
 
 template <typename S>

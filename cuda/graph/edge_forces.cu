@@ -21,11 +21,6 @@ __global__ void edge_vectors(edge_list edges, edge_gradient g, double scale, flo
     edge_vector[e] = make_float4((float)v[0], (float)v[1], (float)v[2], 0);
 }
 
-__device__ __forceinline__ double sum_warp(double v) {
-    for (int offset = 16; offset; offset >>= 1) v += __shfl_xor_sync(0xffffffffu, v, offset);
-    return v;
-}
-
 /* r f of one edge, symmetrised: xx yy zz xy xz yz */
 __device__ __forceinline__ void add_share(float4 v, float4 g, double factor, double *virial) {
     virial[0] -= factor * v.x * g.x;
@@ -64,10 +59,10 @@ __global__ void node_forces(edge_list inner, edge_list outer,
             if (atom_virial) add_share(inner.vector[e], g, 0.5, out);
         }
     }
-    for (int i = 0; i < 3; i++) f[i] = sum_warp(f[i]);
+    for (int i = 0; i < 3; i++) f[i] = warp_sum(f[i]);
     for (int i = 0; i < 6; i++) {
-        into[i] = sum_warp(into[i]);
-        out[i] = sum_warp(out[i]);
+        into[i] = warp_sum(into[i]);
+        out[i] = warp_sum(out[i]);
     }
     if (lane == 0) {
         for (int i = 0; i < 6; i++) block[warp][i] = into[i];

@@ -7,6 +7,10 @@
 #include "node_stages/tensor_product.cuh"
 
 constexpr int SHARE_THREADS = PRODUCT_WARPS * 32;
+/* Steps of a matrix that are under way where blocks are few. */
+constexpr int FEW_AHEAD = 8;
+
+static int blocks_for(int nodes) { return (nodes - 1) / TILE_NODES + 1; }
 
 /* The rows of degrees 0 and 1 (L = 1) or 2 (L = 2). */
 template <int L> struct share {
@@ -58,27 +62,27 @@ static __device__ __forceinline__ norm_moments norm_share(const atomwise_weights
 }
 
 /* sum += one linear map a degree; `matrices`: the share's first. */
-template <int L>
-static __device__ __forceinline__ void linear(weight_reader &weights, const float4 *matrices,
+template <int L, int AHEAD>
+static __device__ __forceinline__ void linear(weight_reader<AHEAD> &weights, const float4 *matrices,
                                               const float4 *rows, float (*sum)[4],
                                               const float4 *next) {
     if (L == 1) {
-        weights.multiply<1>(rows, sum, matrices + MATRIX);
-        weights.multiply<3>(rows + TILE, sum + 1, next);
+        weights.template multiply<1>(rows, sum, matrices + MATRIX);
+        weights.template multiply<3>(rows + TILE, sum + 1, next);
     } else {
-        weights.multiply<5>(rows, sum, next);
+        weights.template multiply<5>(rows, sum, next);
     }
 }
 
 /* The scalars that open rows of degree L, and the first map: [1], [ROWS] */
-template <int L>
-static __device__ __forceinline__ void first_products(weight_reader &weights,
+template <int L, int AHEAD>
+static __device__ __forceinline__ void first_products(weight_reader<AHEAD> &weights,
                                                       const atomwise_weights &w,
                                                       const float4 *row_0, const float4 *rows,
                                                       float (*scalar)[4], float (*pre)[4],
                                                       const float4 *next) {
     const float4 *matrices = share<L>::first(w.linear_1);
-    weights.multiply<1>(row_0, scalar, matrices);
+    weights.template multiply<1>(row_0, scalar, matrices);
     linear<L>(weights, matrices, rows, pre, next);
 }
 
@@ -122,7 +126,7 @@ static __device__ __forceinline__ void gate_backward(const atomwise_weights &w, 
 
 /* ---- forward: a block a share ------------------------------------------------------------- */
 
-template <int L>
+template <int L, int AHEAD>
 static __device__ __forceinline__ void forward_share(int count, const atomwise_weights &w,
                                                      const float *x_mid, float *x_next,
                                                      float4 *row_0) {
@@ -130,7 +134,7 @@ static __device__ __forceinline__ void forward_share(int count, const atomwise_w
     const atomwise_thread t;
     const int first = blockIdx.x / 2 * TILE_NODES;
     float4 *rows = L == 1 ? row_0 : row_0 + TILE;
-    weight_reader weights(w.scalar + (L - 1) * MATRIX, t.warp, t.lane);
+    weight_reader<AHEAD> weights(w.scalar + (L - 1) * MATRIX, t.warp, t.lane);
     norm_share<L>(w, x_mid + node_of(first, t.warp, count), t, rows, L == 1 ? nullptr : row_0);
     __syncthreads();
 
@@ -159,14 +163,15 @@ static __device__ __forceinline__ void forward_share(int count, const atomwise_w
 
 constexpr int FORWARD_TILES = 6;
 
-static __global__ void __launch_bounds__(SHARE_THREADS, 2)
+template <int AHEAD>
+static __global__ void __launch_bounds__(SHARE_THREADS, AHEAD > MANY_AHEAD ? 1 : 2)
     forward_kernel(int count, atomwise_weights w, const float *__restrict__ x_mid,
                    float *__restrict__ x_next) {
     extern __shared__ float4 tiles[];
     if (blockIdx.x % 2 == 0)
-        forward_share<2>(count, w, x_mid, x_next, tiles);
+        forward_share<2, AHEAD>(count, w, x_mid, x_next, tiles);
     else
-        forward_share<1>(count, w, x_mid, x_next, tiles);
+        forward_share<1, AHEAD>(count, w, x_mid, x_next, tiles);
 }
 
 /* ---- backward: a block both shares, because the norm's gradient meets all rows ------------- */
@@ -176,17 +181,17 @@ constexpr int BACKWARD_TILES = 11;
 constexpr int BACKWARD_THREADS = 2 * SHARE_THREADS;
 
 /* What a thread keeps between barriers. */
-struct backward_thread : atomwise_thread {
+template <int AHEAD> struct backward_thread : atomwise_thread {
     float scalar[1][4], pre[5][4], g[5][4];
-    weight_reader weights;
+    weight_reader<AHEAD> weights;
     __device__ explicit backward_thread(const float4 *matrix)
         : scalar{}, pre{}, g{}, weights(matrix, warp, lane) {}
 };
 
 /* g_x of the share's rows into the tiles; warp n: node n */
-template <int L>
-static __device__ __forceinline__ void load_gradient(const backward_thread &t, const float *g_x,
-                                                     float4 *tiles) {
+template <int L, int AHEAD>
+static __device__ __forceinline__ void load_gradient(const backward_thread<AHEAD> &t,
+                                                     const float *g_x, float4 *tiles) {
 #pragma unroll
     for (int k = share<L>::FIRST; k < share<L>::FIRST + share<L>::ROWS; k++) {
         float v[NORM_WIDTH];
@@ -195,8 +200,9 @@ static __device__ __forceinline__ void load_gradient(const backward_thread &t, c
     }
 }
 
-template <int L>
-static __device__ __forceinline__ void through_gate(const atomwise_weights &w, backward_thread &t,
+template <int L, int AHEAD>
+static __device__ __forceinline__ void through_gate(const atomwise_weights &w,
+                                                    backward_thread<AHEAD> &t,
                                                     const float4 *tiles) {
     const float4 *next = L == 1 ? w.scalar_t : share<L>::first(w.linear_1_t);
     first_products<L>(t.weights, w, tiles, tiles + share<L>::FIRST * TILE, t.scalar, t.pre, next);
@@ -206,8 +212,8 @@ static __device__ __forceinline__ void through_gate(const atomwise_weights &w, b
     for (int i = 0; i < 4; i++) t.scalar[0][i] = g_scalar[i];
 }
 
-template <int L>
-static __device__ __forceinline__ void store_gate_gradient(const backward_thread &t,
+template <int L, int AHEAD>
+static __device__ __forceinline__ void store_gate_gradient(const backward_thread<AHEAD> &t,
                                                            float4 *tiles) {
     set_fragment(tiles + (8 + L) * TILE, t.f, t.scalar[0]);
 #pragma unroll
@@ -216,8 +222,8 @@ static __device__ __forceinline__ void store_gate_gradient(const backward_thread
 }
 
 /* t.g: by the normalised rows */
-template <int L>
-static __device__ __forceinline__ void to_norm(const atomwise_weights &w, backward_thread &t,
+template <int L, int AHEAD>
+static __device__ __forceinline__ void to_norm(const atomwise_weights &w, backward_thread<AHEAD> &t,
                                                const float4 *tiles) {
 #pragma unroll
     for (int j = 0; j < share<L>::ROWS; j++)
@@ -225,18 +231,19 @@ static __device__ __forceinline__ void to_norm(const atomwise_weights &w, backwa
         for (int i = 0; i < 4; i++) t.g[j][i] = 0;
     const float4 *matrices = share<L>::first(w.linear_1_t);
     if (L == 1) {
-        t.weights.multiply<1>(tiles + 9 * TILE, t.g, w.scalar_t + MATRIX);
-        t.weights.multiply<1>(tiles + 10 * TILE, t.g, matrices);
+        t.weights.template multiply<1>(tiles + 9 * TILE, t.g, w.scalar_t + MATRIX);
+        t.weights.template multiply<1>(tiles + 10 * TILE, t.g, matrices);
     }
     linear<L>(t.weights, matrices, tiles + share<L>::FIRST * TILE, t.g, matrices);
 }
 
 /* t.pre: the centred rows; t.g times the norm's weights; the sums of a thread's two nodes of
  * g . centred, and of g over the scalars */
-template <int L>
-static __device__ __forceinline__ void norm_sums(const atomwise_weights &w, backward_thread &t,
-                                                 int first, int count, const float *x_mid,
-                                                 const norm_moments *moments, float2 (&sum)[2]) {
+template <int L, int AHEAD>
+static __device__ __forceinline__ void norm_sums(const atomwise_weights &w,
+                                                 backward_thread<AHEAD> &t, int first, int count,
+                                                 const float *x_mid, const norm_moments *moments,
+                                                 float2 (&sum)[2]) {
     sum[0] = sum[1] = make_float2(0, 0);
 #pragma unroll
     for (int i = 0; i < 4; i++) {
@@ -253,9 +260,9 @@ static __device__ __forceinline__ void norm_sums(const atomwise_weights &w, back
     }
 }
 
-template <int L>
-static __device__ __forceinline__ void add_gradient(const backward_thread &t, int first, int count,
-                                                    const norm_moments *moments,
+template <int L, int AHEAD>
+static __device__ __forceinline__ void add_gradient(const backward_thread<AHEAD> &t, int first,
+                                                    int count, const norm_moments *moments,
                                                     const float2 (&sum)[2], float *g_x) {
 #pragma unroll
     for (int i = 0; i < 4; i++) {
@@ -272,6 +279,7 @@ static __device__ __forceinline__ void add_gradient(const backward_thread &t, in
     }
 }
 
+template <int AHEAD>
 static __global__ void __launch_bounds__(BACKWARD_THREADS)
     backward_kernel(int count, atomwise_weights w, const float *__restrict__ x_mid, float *g_x) {
     extern __shared__ float4 tiles[];
@@ -281,7 +289,7 @@ static __global__ void __launch_bounds__(BACKWARD_THREADS)
     const int first = blockIdx.x * TILE_NODES;
     const float4 *second = two ? share<2>::first(w.linear_2_t) : w.linear_2_t;
     const float4 *scalar = two ? w.scalar + MATRIX : w.scalar;
-    backward_thread t(second);
+    backward_thread<AHEAD> t(second);
     const size_t own = node_of(first, t.warp, count);
 
     if (two)
@@ -326,17 +334,17 @@ static __global__ void __launch_bounds__(BACKWARD_THREADS)
 void atomwise_forward(cudaStream_t stream, int count, const atomwise_weights &w, const float *x_mid,
                       float *x_next) {
     if (count == 0) return;
-    const int bytes = FORWARD_TILES * TILE * sizeof(float4);
-    cudaFuncSetAttribute(forward_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
-    forward_kernel<<<2 * ((count - 1) / TILE_NODES + 1), SHARE_THREADS, bytes, stream>>>(
-        count, w, x_mid, x_next);
+    const int bytes = FORWARD_TILES * TILE * sizeof(float4), blocks = 2 * blocks_for(count);
+    auto kernel = few_blocks(blocks) ? forward_kernel<FEW_AHEAD> : forward_kernel<MANY_AHEAD>;
+    cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+    kernel<<<blocks, SHARE_THREADS, bytes, stream>>>(count, w, x_mid, x_next);
 }
 
 void atomwise_backward(cudaStream_t stream, int count, const atomwise_weights &w,
                        const float *x_mid, float *g_x) {
     if (count == 0) return;
-    const int bytes = BACKWARD_TILES * TILE * sizeof(float4);
-    cudaFuncSetAttribute(backward_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
-    backward_kernel<<<(count - 1) / TILE_NODES + 1, BACKWARD_THREADS, bytes, stream>>>(count, w,
-                                                                                       x_mid, g_x);
+    const int bytes = BACKWARD_TILES * TILE * sizeof(float4), blocks = blocks_for(count);
+    auto kernel = few_blocks(blocks) ? backward_kernel<FEW_AHEAD> : backward_kernel<MANY_AHEAD>;
+    cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+    kernel<<<blocks, BACKWARD_THREADS, bytes, stream>>>(count, w, x_mid, g_x);
 }

@@ -43,11 +43,16 @@ void balance_channels_sum(cudaStream_t stream, int owned, const int *element, in
 void balance_channels_shift(cudaStream_t stream, int owned, const int *element, int first, int end,
                             const double *sum, double target, double atoms, float *x);
 
-/* Both for all atoms at once, where no other rank takes part: one kernel, for as many atoms as
- * balance_channels_alone_pays says. */
+/* Both for all atoms at once and two sets of channels that have none in common, where no other rank
+ * takes part: one kernel, for as many atoms as balance_channels_alone_pays says. */
+struct channel_set {
+    int begin, end;
+    double target; /* of the sum */
+};
 bool balance_channels_alone_pays(int owned);
-void balance_channels_alone(cudaStream_t stream, int owned, const int *element, int first, int end,
-                            double target, double atoms, float *x);
+void balance_channels_alone(cudaStream_t stream, int owned, const int *element,
+                            const channel_set &first, const channel_set &second, double atoms,
+                            float *x);
 
 /* Weights of the final norm and the energy head; matrices [C][C] in the order of weight_fragments. */
 struct head_weights {

@@ -67,9 +67,14 @@ __device__ __forceinline__ void set_fragment(float4 *tile, fragment f, const flo
     }
 }
 
-/* A warp's way through one matrix after another: a quarter of a matrix is always under way. */
-class weight_reader {
-    static constexpr int AHEAD = PRODUCT_STEPS / 4;
+/* With no more blocks than this a multiprocessor has one at most (an H100 has 132): more of a matrix
+ * should be under way then than MANY_AHEAD steps. */
+constexpr int FEW_BLOCKS = 132, MANY_AHEAD = 4;
+inline bool few_blocks(int blocks) { return blocks <= FEW_BLOCKS; }
+
+/* A warp's way through one matrix after another: AHEAD of its steps are always under way.  What a
+ * block waits for is the weights' way from the L2 cache, unless other blocks work meanwhile. */
+template <int AHEAD> class weight_reader {
     float4 ahead_[AHEAD];
     const float4 *matrix_;
     int from_, lane_;

@@ -167,10 +167,16 @@ static void test_balance(int count, int first, int end) {
                                                      atoms, shifted);
                           }),
                 want);
+    /* two sets at once, the second the first half of the channels */
+    const channel_set sets[] = {{(first + end) / 2, end, target}, {first, (first + end) / 2, 7}};
+    want = widen(x);
+    for (const channel_set &s : sets)
+        CHECK(balance_channels(count, CHANNELS, element.data(), s.begin, s.end, s.target,
+                               (int64_t)atoms, NULL, want.data(), &error) == UMAS_OK);
     check_stage("balance_channels_alone",
                 output_of(x,
                           [&](float *shifted) {
-                              balance_channels_alone(0, count, element_, first, end, target, atoms,
+                              balance_channels_alone(0, count, element_, sets[0], sets[1], atoms,
                                                      shifted);
                           }),
                 want);
