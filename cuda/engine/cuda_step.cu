@@ -25,16 +25,18 @@ template <typename S> struct step {
                         e.plan.inner};
 
     explicit step(cuda_engine<S> &engine)
-        : e(engine), stream(engine.stream), inner(engine.inner_edges()),
-          outer(engine.outer_edges()), gradient(engine.gradient()), owned(engine.plan.owned),
-          nodes(engine.plan.nodes), rows(engine.rows), x(engine.x), other(engine.other) {}
+        : e(engine), stream(engine.stream), inner(engine.list.inner_edges(engine.plan)),
+          outer(engine.list.outer_edges(engine.plan)),
+          gradient(engine.results.gradient(engine.plan)), owned(engine.plan.owned),
+          nodes(engine.plan.nodes), rows(engine.rows), x(engine.nodes.x),
+          other(engine.nodes.other) {}
 
     /* What is queued from here on is timed as this stage, where a step is timed. */
     void begin(const char *stage, stage_cost least) const {
         if (e.clock) e.clock->begin(stage, least);
     }
 
-    float *h_of(int layer) const { return e.h[e.plan.kept_h ? size_t(layer) : 0]; }
+    float *h_of(int layer) const { return e.nodes.h[e.plan.kept_h ? size_t(layer) : 0]; }
     /* Does this chunk of a layer keep something that so many chunks do? */
     bool keeps(int kept, int layer, int chunk) const {
         return chunk < e.plan.kept_of_layer(kept, e.a->layers - 1 - layer);
@@ -45,15 +47,15 @@ template <typename S> struct step {
         return store + size_t(e.plan.span(chunk).begin) * size_t(width);
     }
     S *radial_of(int layer, int chunk) const {
-        return place(e.plan.kept_radials, layer, chunk, e.kept[size_t(layer)].radial, e.radial,
-                     radial_width(rows));
+        return place(e.plan.kept_radials, layer, chunk, e.kept[size_t(layer)].radial,
+                     e.chunk.radial, radial_width(rows));
     }
     S *gated_of(int layer, int chunk) const {
-        return place(e.plan.kept_gated, layer, chunk, e.kept[size_t(layer)].gated, e.gated,
+        return place(e.plan.kept_gated, layer, chunk, e.kept[size_t(layer)].gated, e.chunk.gated,
                      gated_width(rows));
     }
     S *conv_2_of(int layer, int chunk) const {
-        return place(e.plan.kept_conv_2, layer, chunk, e.kept[size_t(layer)].conv_2, e.conv_2,
+        return place(e.plan.kept_conv_2, layer, chunk, e.kept[size_t(layer)].conv_2, e.chunk.conv_2,
                      conv_2_width(rows));
     }
     const edge_list &edges_of(edge_span s) const {
@@ -98,41 +100,42 @@ template <typename S> struct step {
             if (e.tiled) {
                 begin("so2_conv_1_gate_forward products", cost.so2_gate_forward(s, w));
                 return check(so2_gate_forward(stream, rows, edges_of(s), s, w.forward, w.bias,
-                                              e.message, gated));
+                                              e.chunk.message, gated));
             }
         begin("so2_conv_1_forward products", cost.so2(s, w));
-        so2_forward(w, s, e.message, e.conv_1);
+        so2_forward(w, s, e.chunk.message, e.chunk.conv_1);
         begin("gate_forward", cost.gate_forward(s));
-        gate_forward<S>(stream, rows, edges_of(s), s, w.bias, e.conv_1, gated);
+        gate_forward<S>(stream, rows, edges_of(s), s, w.bias, e.chunk.conv_1, gated);
     }
     /* g_conv_2 -> the gradient of conv_1, in its place */
     void conv_2_backward(const device_so2<S> &w, edge_span s, const S *gated) {
         if constexpr (HALF)
             if (e.tiled) {
                 begin("so2_conv_2_gate_backward products", cost.so2_gate_backward(s, w));
-                return check(so2_gate_backward(stream, rows, edges_of(s), s, w.backward, e.g_conv_2,
-                                               gated, e.conv_1));
+                return check(so2_gate_backward(stream, rows, edges_of(s), s, w.backward,
+                                               e.chunk.g_conv_2, gated, e.chunk.conv_1));
             }
-        S *g_gated = e.message; /* which is not needed any more */
+        S *g_gated = e.chunk.message; /* which is not needed any more */
         begin("so2_conv_2_backward products", cost.so2(s, w));
-        so2_backward(w, s, e.g_conv_2, g_gated);
+        so2_backward(w, s, e.chunk.g_conv_2, g_gated);
         begin("gate_backward", cost.gate_backward(s));
-        gate_backward<S>(stream, rows, edges_of(s), s, gated, g_gated, e.conv_1);
+        gate_backward<S>(stream, rows, edges_of(s), s, gated, g_gated, e.chunk.conv_1);
     }
 
     /* ---- edges ---- */
 
     /* A layer's radial functions or their slopes, unless there are tables of them. */
     void radial_product(int layer, edge_span s, bool slope, S *out) {
-        if (e.tabulated) return;
+        if (e.tables.tabulated) return;
         const auto &w = e.weights.block[size_t(layer)];
         begin(slope ? "unified_radial_mlp_backward" : "unified_radial_mlp_forward",
               cost.radial_hidden(s));
-        radial_hidden<S>(stream, edges_of(s), s, e.layer_table(layer), slope, e.hidden);
+        radial_hidden<S>(stream, edges_of(s), s, e.tables.hidden_table(layer), slope,
+                         e.chunk.hidden);
         begin(slope ? "unified_radial_mlp_backward products"
                     : "unified_radial_mlp_forward products",
               cost.product(s, w.radial_outputs, CHANNELS));
-        const S *hidden = e.hidden;
+        const S *hidden = e.chunk.hidden;
         if constexpr (HALF)
             if (e.tiled)
                 return check(tiled_products(stream, edges_of(s), s, w.radial_tiles, hidden,
@@ -144,12 +147,13 @@ template <typename S> struct step {
     void node_to_edge_forward(int layer, int chunk) {
         const edge_span s = e.plan.span(chunk);
         const float *h = h_of(layer);
-        S *message = e.message;
-        begin("node_to_edge_wigner_permute_forward", cost.node_to_edge_forward(s, e.tabulated));
+        S *message = e.chunk.message;
+        begin("node_to_edge_wigner_permute_forward",
+              cost.node_to_edge_forward(s, e.tables.tabulated));
         if constexpr (HALF)
-            if (e.tabulated)
+            if (e.tables.tabulated)
                 return node_to_edge_wigner_permute_forward(stream, rows, edges_of(s), s, h,
-                                                           e.layer_radials(layer), message);
+                                                           e.tables.layer_radials(layer), message);
         const stored_radials<S> radials = {radial_of(layer, chunk), nullptr};
         node_to_edge_wigner_permute_forward(stream, rows, edges_of(s), s, h, radials, message);
     }
@@ -157,14 +161,15 @@ template <typename S> struct step {
     void node_to_edge_backward(int layer, int chunk, bool add) {
         const edge_span s = e.plan.span(chunk);
         const float *h = h_of(layer);
-        const S *g_message = e.message;
-        begin("node_to_edge_wigner_permute_backward", cost.node_to_edge_backward(s, e.tabulated));
+        const S *g_message = e.chunk.message;
+        begin("node_to_edge_wigner_permute_backward",
+              cost.node_to_edge_backward(s, e.tables.tabulated));
         if constexpr (HALF)
-            if (e.tabulated)
+            if (e.tables.tabulated)
                 return node_to_edge_wigner_permute_backward(stream, rows, edges_of(s), s, h,
-                                                            e.layer_radials(layer), g_message,
-                                                            other, add, gradient);
-        const stored_radials<S> radials = {radial_of(layer, chunk), e.radial_slope};
+                                                            e.tables.layer_radials(layer),
+                                                            g_message, other, add, gradient);
+        const stored_radials<S> radials = {radial_of(layer, chunk), e.chunk.radial_slope};
         node_to_edge_wigner_permute_backward(stream, rows, edges_of(s), s, h, radials, g_message,
                                              other, add, gradient);
     }
@@ -211,7 +216,8 @@ template <typename S> struct step {
     umas_status receive(int layer, umas_error *error) {
         const umas_status status = finish_exchange(h_of(layer), false, error);
         if (status == UMAS_OK && !e.plan.kept_h)
-            rms_norm_sh_keep(stream, owned, nodes, h_of(layer), e.norms[size_t(layer)].norm(0));
+            rms_norm_sh_keep(stream, owned, nodes, h_of(layer),
+                             e.nodes.norms[size_t(layer)].norm(0));
         return status;
     }
     /* add: to g_h, which else is overwritten */
@@ -225,12 +231,12 @@ template <typename S> struct step {
         if (!keeps(e.plan.kept_conv_2, layer, chunk)) convolve_2(layer, chunk);
         begin("permute_wigner_inv_edge_to_node_backward", cost.edge_to_node_backward(s));
         permute_wigner_inv_edge_to_node_backward<S>(stream, rows, edges_of(s), s, w.conv_2.bias,
-                                                    conv_2_of(layer, chunk), x, e.g_conv_2,
+                                                    conv_2_of(layer, chunk), x, e.chunk.g_conv_2,
                                                     gradient);
         conv_2_backward(w.conv_2, s, gated_of(layer, chunk));
         begin("so2_conv_1_backward products", cost.so2(s, w.conv_1));
-        so2_backward(w.conv_1, s, e.conv_1, e.message);
-        radial_product(layer, s, true, e.radial_slope);
+        so2_backward(w.conv_1, s, e.chunk.conv_1, e.chunk.message);
+        radial_product(layer, s, true, e.chunk.radial_slope);
         node_to_edge_backward(layer, chunk, add);
     }
     /* Outer edges come first: what they leave for other ranks is then on its way while inner ones are
@@ -258,11 +264,13 @@ template <typename S> struct step {
     /* Energies of the network, and the gradient by x that the last layer leaves, now in its place. */
     void head() {
         begin("energy_head", cost.head());
-        energy_head(stream, owned, e.element, e.weights.head, e.gradient_scale, x, e.energy, other);
+        energy_head(stream, owned, e.input.element, e.weights.head, e.gradient_scale, x,
+                    e.nodes.energy, other);
         std::swap(x, other);
         begin("sum_energies", cost.sum_energies());
-        sum_energies(stream, owned, e.element, e.energy, e.setup.task->rmsd, e.reference,
-                     e.atom_energy, e.partial, &static_cast<step_report *>(e.report)->energy);
+        sum_energies(stream, owned, e.input.element, e.nodes.energy, e.setup.task->rmsd,
+                     e.reference, e.results.atom_energy, e.results.partial,
+                     &static_cast<step_report *>(e.results.report)->energy);
     }
 
     /* ---- other ranks ---- */
@@ -291,7 +299,7 @@ template <typename S> struct step {
         auto channels = [&](int set) {
             return channel_set{first_channel(set), end_channel(set), target(set, backward)};
         };
-        balance_channels_alone(stream, owned, e.element, channels(first),
+        balance_channels_alone(stream, owned, e.input.element, channels(first),
                                second == first ? channel_set{} : channels(second), e.system_atoms,
                                x);
         return UMAS_OK;
@@ -310,20 +318,21 @@ template <typename S> struct step {
                 for (int set : sets) {
                     const int from = min(first_channel(set) + done, end_channel(set));
                     const int to = min(from + BATCH, end_channel(set));
-                    work(set, from, to, e.balance_sum + at);
+                    work(set, from, to, e.results.balance_sum + at);
                     at += to - from;
                 }
                 return at;
             };
             const int count = for_each_set([&](int, int from, int to, double *sum) {
-                balance_channels_sum(stream, owned, e.element, from, to, x, e.partial, sum);
+                balance_channels_sum(stream, owned, e.input.element, from, to, x, e.results.partial,
+                                     sum);
             });
             if (e.ranks.is_open()) {
-                const umas_status status = e.ranks.sum(stream, e.balance_sum, count, error);
+                const umas_status status = e.ranks.sum(stream, e.results.balance_sum, count, error);
                 if (status != UMAS_OK) return status;
             }
             for_each_set([&](int set, int from, int to, double *sum) {
-                balance_channels_shift(stream, owned, e.element, from, to, sum,
+                balance_channels_shift(stream, owned, e.input.element, from, to, sum,
                                        target(set, backward), e.system_atoms, x);
             });
         }
@@ -351,13 +360,13 @@ template <typename S> struct step {
     }
     umas_status forward(umas_error *error) {
         begin("embed_nodes", cost.embed_nodes());
-        embed_nodes(stream, owned, e.element, e.weights.sphere, x);
+        embed_nodes(stream, owned, e.input.element, e.weights.sphere, x);
         begin("edge_degree_embedding_forward", cost.degree_forward());
         for (const edge_list *edges : kinds())
-            edge_degree_embedding_forward(stream, *edges, e.degree_table(), x);
+            edge_degree_embedding_forward(stream, *edges, e.tables.degree_table(), x);
         for (int i = 0; i < e.a->layers; i++) {
             const auto &w = e.weights.block[size_t(i)];
-            const auto &norms = e.norms[size_t(i)];
+            const auto &norms = e.nodes.norms[size_t(i)];
             begin("rms_norm_sh_forward", cost.norm_forward());
             rms_norm_sh_forward(stream, owned, norm_1(i), x, h_of(i), norms.norm(0));
             umas_status status = edges_forward(i, error);
@@ -373,45 +382,47 @@ template <typename S> struct step {
     umas_status backward(umas_error *error) {
         size_t n = size_t(e.plan.edges());
         begin("clear_edge_gradients", cost.clear_gradients());
-        cudaMemsetAsync(e.g_edge, 0, n * 4 * sizeof(float4), stream);
+        cudaMemsetAsync(e.results.g_edge, 0, n * 4 * sizeof(float4), stream);
         for (int i = e.a->layers - 1; i >= 0; i--) {
             umas_status status = balance(true, error);
             if (status != UMAS_OK) return status;
             begin("atomwise_backward", cost.atomwise_backward());
             atomwise_backward(stream, owned, e.weights.block[size_t(i)].atomwise,
-                              e.norms[size_t(i)].norm(1), x);
+                              e.nodes.norms[size_t(i)].norm(1), x);
             if (!e.plan.kept_h && i < e.a->layers - 1) {
                 begin("rms_norm_sh_restore", cost.norm_restore());
-                rms_norm_sh_restore(stream, owned, nodes, norm_1(i), e.norms[size_t(i)].norm(0),
-                                    h_of(i));
+                rms_norm_sh_restore(stream, owned, nodes, norm_1(i),
+                                    e.nodes.norms[size_t(i)].norm(0), h_of(i));
             }
             status = edges_backward(i, error);
             if (status != UMAS_OK) return status;
             begin("rms_norm_sh_backward", cost.norm_backward());
-            rms_norm_sh_backward(stream, owned, norm_1(i), e.norms[size_t(i)].norm(0), other, x);
+            rms_norm_sh_backward(stream, owned, norm_1(i), e.nodes.norms[size_t(i)].norm(0), other,
+                                 x);
         }
         begin("edge_degree_embedding_backward", cost.degree_backward());
         for (const edge_list *edges : kinds())
-            edge_degree_embedding_backward(stream, *edges, e.degree_table(), x, gradient);
+            edge_degree_embedding_backward(stream, *edges, e.tables.degree_table(), x, gradient);
         return UMAS_OK;
     }
     void results(bool atom_virial) {
         double scale = e.setup.task->rmsd / double(e.gradient_scale);
         begin("edges_to_forces", cost.forces());
-        edges_to_forces(stream, inner, outer, gradient, scale, e.edge_vector, e.force,
-                        atom_virial ? static_cast<double *>(e.atom_virial) : nullptr, e.partial,
-                        e.report);
+        edges_to_forces(stream, inner, outer, gradient, scale, e.results.edge_vector,
+                        e.results.force,
+                        atom_virial ? static_cast<double *>(e.results.atom_virial) : nullptr,
+                        e.results.partial, e.results.report);
         size_t n = size_t(nodes);
         begin("results_to_host", cost.results());
-        cudaMemcpyAsync(e.report_host, e.report, sizeof(step_report), cudaMemcpyDeviceToHost,
-                        stream);
-        cudaMemcpyAsync(e.force_host, e.force, n * 3 * sizeof(double), cudaMemcpyDeviceToHost,
-                        stream);
-        cudaMemcpyAsync(e.atom_energy_host, e.atom_energy, size_t(owned) * sizeof(double),
+        cudaMemcpyAsync(e.results.report_host, e.results.report, sizeof(step_report),
                         cudaMemcpyDeviceToHost, stream);
+        cudaMemcpyAsync(e.results.force_host, e.results.force, n * 3 * sizeof(double),
+                        cudaMemcpyDeviceToHost, stream);
+        cudaMemcpyAsync(e.results.atom_energy_host, e.results.atom_energy,
+                        size_t(owned) * sizeof(double), cudaMemcpyDeviceToHost, stream);
         if (atom_virial)
-            cudaMemcpyAsync(e.atom_virial_host, e.atom_virial, n * 6 * sizeof(double),
-                            cudaMemcpyDeviceToHost, stream);
+            cudaMemcpyAsync(e.results.atom_virial_host, e.results.atom_virial,
+                            n * 6 * sizeof(double), cudaMemcpyDeviceToHost, stream);
     }
 };
 
@@ -422,7 +433,7 @@ umas_status queue_step(cuda_engine<S> &e, bool atom_virial, umas_error *error) {
     e.failed = false;
     step<S> s(e);
     s.begin("edge_list", s.cost.edge_list());
-    edge_list_build(e.stream, e.candidates(), e.list(), e.report);
+    edge_list_build(e.stream, e.candidates(), e.list.buffers(e.plan), e.results.report);
     umas_status status = s.forward(error);
     if (status != UMAS_OK) return status;
     s.head();
