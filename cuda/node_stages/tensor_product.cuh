@@ -16,22 +16,15 @@ constexpr int TILE = PRODUCT_STEPS * 32;
 /* float4 a matrix of weights takes. */
 constexpr int MATRIX = PRODUCT_WARPS * TILE;
 
-/* A number as the sum of two of 11 bits, in a third of the instructions of cvt.rna.tf32. */
+/* A number as the sum of two of 11 bits, in a third of the instructions of cvt.rna.tf32: the high one
+ * rounded, the low one cut off.  What is not finite stays so in the low one. */
 struct tf32_pair {
     float high, low;
 };
-__device__ __forceinline__ float finite_to_tf32(float x) {
-    return __uint_as_float((__float_as_uint(x) + 0x1000u) & 0xffffe000u);
-}
-/* Of any number: the high part is cut off, which keeps what is not finite so. */
 __device__ __forceinline__ tf32_pair split(float x) {
-    const float high = __uint_as_float(__float_as_uint(x) & 0xffffe000u);
-    return {high, finite_to_tf32(x - high)};
-}
-/* Of a weight: the high part is rounded, so that the low one is smaller. */
-__device__ __forceinline__ tf32_pair split_finite(float x) {
-    const float high = finite_to_tf32(x);
-    return {high, finite_to_tf32(x - high)};
+    constexpr unsigned BITS_11 = 0xffffe000u, HALF_A_UNIT = 0x1000u;
+    const float high = __uint_as_float((__float_as_uint(x) + HALF_A_UNIT) & BITS_11);
+    return {high, __uint_as_float(__float_as_uint(x - high) & BITS_11)};
 }
 
 /* c [16][8] += a [16][8] b [8][8] */
@@ -109,8 +102,8 @@ template <int AHEAD> class weight_reader {
             for (int i = 0; i < AHEAD; i++) {
                 const float4 whole = ahead_[i];
                 ahead_[i] = __ldg(refill + i * 32);
-                const tf32_pair w[4] = {split_finite(whole.x), split_finite(whole.y),
-                                        split_finite(whole.z), split_finite(whole.w)};
+                const tf32_pair w[4] = {split(whole.x), split(whole.y),
+                                        split(whole.z), split(whole.w)};
                 const float high[4] = {w[0].high, w[1].high, w[2].high, w[3].high};
                 const float low[4] = {w[0].low, w[1].low, w[2].low, w[3].low};
                 const int place = i * 32 + tile_place(lane_, i);
