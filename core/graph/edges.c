@@ -193,10 +193,9 @@ void umas_edges_free(umas_edges *edges) {
 }
 
 size_t umas_edges_bytes(const umas_edges *e) {
-    return (size_t)e->owned_capacity * sizeof *e->first +
-           (size_t)e->node_capacity * sizeof *e->out_first +
-           (size_t)e->edge_capacity * (sizeof *e->source + sizeof *e->source_node +
-                                       sizeof *e->target + sizeof *e->vector + sizeof *e->out);
+    return e->owned_capacity * sizeof *e->first + e->node_capacity * sizeof *e->out_first +
+           e->edge_capacity * (sizeof *e->source + sizeof *e->source_node + sizeof *e->target +
+                               sizeof *e->vector + sizeof *e->out);
 }
 
 double umas_edge_frame(const double vector[3], double frame[3][3]) {
