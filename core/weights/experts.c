@@ -101,8 +101,8 @@ static void blend(size_t count, int experts, const double *mix, const float *fro
     }
 }
 
-/* table [Z][B] = embedding [Z][B] w^T (+ bias [B]); w: B columns of net.0, which has B rows of `stride`
- * numbers */
+/* table [Z][B] = embedding [Z][B] w^T (+ bias [B]); w: B columns of net.0, which has B rows of
+ * `stride` numbers */
 static void tabulate(const umas_architecture *a, const float *w, int stride, const float *embedding,
                      const float *bias, real *table) {
     int B = a->edge_channels;
