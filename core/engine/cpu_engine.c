@@ -1,7 +1,9 @@
 /* One evaluation on the CPU: the whole of docs/model.md, in its order, forward (13) to (26) and
  * backward (28) to (38).
  *
- * In: the atoms of this rank, positions in A.  Out: energy and virial in eV, forces in eV/A.
+ * In: the atoms of this rank, positions in A.
+ * Out: energy and virial in eV, forces in eV/A.
+ *
  * Threads share out chunks of edges (of whole targets, cpu_workspace.h) and blocks of nodes.  Every
  * sum runs in the order of atoms and edges, so that results are the same bits for any number of
  * threads. */

@@ -4,8 +4,8 @@
  *     mix = softmax(routing network of [mean e_composition, csd]) + 0.005
  *     W   = sum_X mix_X W_X      for the weights of SO(2) convolutions; all others are copied
  *
- * In: the tensors of a model file, and how many atoms of every element the system has.  Out:
- * dense_weights.  Computed in double, stored as `real`. */
+ * In: the tensors of a model file, and how many atoms of every element the system has.
+ * Out: dense_weights.  Computed in double, stored as `real`. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
