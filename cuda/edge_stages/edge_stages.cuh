@@ -72,11 +72,11 @@ void node_to_edge_wigner_permute_backward(cudaStream_t stream, int rows, const e
                                           const S *g_message, float *g_h, bool add,
                                           edge_gradient gradient);
 
-/* x_out [owned][9][C] = x_in + sum over edges; bias [3][C] of the m = 0 rows */
+/* x [owned][9][C]: the sum over edges is added; bias [3][C] of the m = 0 rows */
 template <typename S>
 void permute_wigner_inv_edge_to_node_forward(cudaStream_t stream, int rows, const edge_list &edges,
                                              edge_span span, const float *bias, const S *message,
-                                             const float *x_in, float *x_out);
+                                             float *x);
 /* gradient.target: added */
 template <typename S>
 void permute_wigner_inv_edge_to_node_backward(cudaStream_t stream, int rows, const edge_list &edges,

@@ -43,7 +43,7 @@ __device__ __forceinline__ void load_bias(const float *__restrict__ from, int ch
 template <typename S, int ROWS, int LANES>
 __global__ void __launch_bounds__(LANES *ROW_THREADS, 16 / LANES)
     forward(edge_list edges, edge_span span, const float *__restrict__ bias_from,
-            const S *__restrict__ message, const float *x_in, float *x_out) {
+            const S *__restrict__ message, float *__restrict__ x) {
     extern __shared__ __align__(16) char shared[];
     using inputs = forward_inputs<S, ROWS>;
     row_thread t;
@@ -78,8 +78,8 @@ __global__ void __launch_bounds__(LANES *ROW_THREADS, 16 / LANES)
             const size_t at = (size_t)visit.node * NODE_WIDTH + t.channel;
 #pragma unroll
             for (int k = 0; k < 9; k++) {
-                float2 before = load_pair(x_in + at + k * CHANNELS);
-                store_pair(x_out + at + k * CHANNELS,
+                float2 before = load_pair(x + at + k * CHANNELS);
+                store_pair(x + at + k * CHANNELS,
                            make_float2(before.x + sum[k].x, before.y + sum[k].y));
             }
         }
@@ -139,10 +139,10 @@ __global__ void __launch_bounds__(LANES *ROW_THREADS, 3)
 
 template <typename S, int ROWS, int LANES>
 void launch_forward(cudaStream_t stream, const edge_list &edges, edge_span span, const float *bias,
-                    const S *message, const float *x_in, float *x_out) {
+                    const S *message, float *x) {
     launch_with_memory(forward<S, ROWS, LANES>, dim3(target_blocks(edges, span)),
                        LANES * ROW_THREADS, walk_and_sum_memory<forward_inputs<S, ROWS>, LANES>(),
-                       stream, edges, span, bias, message, x_in, x_out);
+                       stream, edges, span, bias, message, x);
 }
 
 template <typename S, int ROWS>
@@ -159,12 +159,12 @@ void launch_backward(cudaStream_t stream, const edge_list &edges, edge_span span
 template <typename S>
 void permute_wigner_inv_edge_to_node_forward(cudaStream_t stream, int rows, const edge_list &edges,
                                              edge_span span, const float *bias, const S *message,
-                                             const float *x_in, float *x_out) {
+                                             float *x) {
     if (edges.owned == 0) return;
     auto launch = rows == 9 ? launch_forward<S, 9, LANES> : launch_forward<S, 7, LANES>;
     if (edges.owned < FEW_NODES)
         launch = rows == 9 ? launch_forward<S, 9, LANES_FEW> : launch_forward<S, 7, LANES_FEW>;
-    launch(stream, edges, span, bias, message, x_in, x_out);
+    launch(stream, edges, span, bias, message, x);
 }
 
 template <typename S>
@@ -177,12 +177,11 @@ void permute_wigner_inv_edge_to_node_backward(cudaStream_t stream, int rows, con
     launch(stream, edges, span, bias, message, g_x, g_message, gradient);
 }
 
-#define INSTANTIATE(S)                                                                             \
-    template void permute_wigner_inv_edge_to_node_forward<S>(cudaStream_t, int, const edge_list &, \
-                                                             edge_span, const float *, const S *,  \
-                                                             const float *, float *);              \
-    template void permute_wigner_inv_edge_to_node_backward<S>(                                     \
-        cudaStream_t, int, const edge_list &, edge_span, const float *, const S *, const float *,  \
+#define INSTANTIATE(S)                                                                            \
+    template void permute_wigner_inv_edge_to_node_forward<S>(                                     \
+        cudaStream_t, int, const edge_list &, edge_span, const float *, const S *, float *);      \
+    template void permute_wigner_inv_edge_to_node_backward<S>(                                    \
+        cudaStream_t, int, const edge_list &, edge_span, const float *, const S *, const float *, \
         S *, edge_gradient);
 INSTANTIATE(__half)
 INSTANTIATE(float)

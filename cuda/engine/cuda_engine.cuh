@@ -26,6 +26,7 @@ struct step_plan {
     int kept_gated = 0;         /* chunks, over all layers, that keep what the gate leaves, ... */
     int kept_conv_2 = 0;        /* ... what conv2 leaves, ... */
     int kept_radials = 0;       /* ... and their radial functions */
+    bool kept_h = false;        /* h of every layer stays */
     size_t bytes = 0;           /* all of it */
     int edges() const { return inner + outer; }
     int inner_chunks() const { return chunk > 0 ? (inner + chunk - 1) / chunk : 0; }
@@ -48,9 +49,11 @@ struct step_plan {
     }
 };
 
-/* One layer's features, [nodes][9][C] each. */
-struct layer_features {
-    device_buffer<float> x, x_mid, h;
+/* What the two norms of a layer leave for its backward pass. */
+template <typename S> struct layer_norms {
+    device_buffer<S> rows[2]; /* [nodes][9][C] */
+    device_buffer<float> inverse[2];
+    kept_norm<S> norm(int i) const { return {rows[i], inverse[i]}; }
 };
 
 /* Activations that a layer's first chunks leave for its backward pass. */
@@ -94,8 +97,12 @@ template <typename S> struct cuda_engine {
     device_buffer<node_visit> visit;
     device_buffer<chunk_extent> extent;
     /* nodes */
-    std::vector<layer_features> layer; /* [layers + 1]; of the last only x */
-    device_buffer<float> g_x, g_h, energy;
+    /* [nodes][9][C] each: x, or its gradient backwards; x of the next layer, or the gradient of h;
+     * and h, of a layer or of each, [1] or [layers] */
+    device_buffer<float> x, other;
+    std::vector<device_buffer<float>> h;
+    std::vector<layer_norms<S>> norms; /* [layers] */
+    device_buffer<float> energy;
     /* a chunk of edges */
     device_buffer<S> hidden, radial, radial_slope, message, conv_1, gated, conv_2, g_conv_2;
     std::vector<kept_activations<S>> kept; /* [layers] */

@@ -4,6 +4,7 @@
 
 #include <initializer_list>
 #include <type_traits>
+#include <utility>
 
 namespace {
 
@@ -13,6 +14,8 @@ template <typename S> struct step {
     edge_list inner, outer;
     edge_gradient gradient;
     int owned, nodes, rows;
+    /* Features and what the next layer makes of them; backwards the gradient by them, and by h */
+    float *x, *other;
     /* Products by tiles and tabulated radial functions are of 16 bits alone. */
     static constexpr bool HALF = std::is_same<S, __half>::value;
     stage_costs<S> cost{rows,
@@ -24,13 +27,14 @@ template <typename S> struct step {
     explicit step(cuda_engine<S> &engine)
         : e(engine), stream(engine.stream), inner(engine.inner_edges()),
           outer(engine.outer_edges()), gradient(engine.gradient()), owned(engine.plan.owned),
-          nodes(engine.plan.nodes), rows(engine.rows) {}
+          nodes(engine.plan.nodes), rows(engine.rows), x(engine.x), other(engine.other) {}
 
     /* What is queued from here on is timed as this stage, where a step is timed. */
     void begin(const char *stage, stage_cost least) const {
         if (e.clock) e.clock->begin(stage, least);
     }
 
+    float *h_of(int layer) const { return e.h[e.plan.kept_h ? size_t(layer) : 0]; }
     /* Does this chunk of a layer keep something that so many chunks do? */
     bool keeps(int kept, int layer, int chunk) const {
         return chunk < e.plan.kept_of_layer(kept, e.a->layers - 1 - layer);
@@ -139,7 +143,7 @@ template <typename S> struct step {
     }
     void node_to_edge_forward(int layer, int chunk) {
         const edge_span s = e.plan.span(chunk);
-        const float *h = e.layer[size_t(layer)].h;
+        const float *h = h_of(layer);
         S *message = e.message;
         begin("node_to_edge_wigner_permute_forward", cost.node_to_edge_forward(s, e.tabulated));
         if constexpr (HALF)
@@ -152,17 +156,17 @@ template <typename S> struct step {
     /* add: to g_h, which else is overwritten */
     void node_to_edge_backward(int layer, int chunk, bool add) {
         const edge_span s = e.plan.span(chunk);
-        const float *h = e.layer[size_t(layer)].h;
+        const float *h = h_of(layer);
         const S *g_message = e.message;
         begin("node_to_edge_wigner_permute_backward", cost.node_to_edge_backward(s, e.tabulated));
         if constexpr (HALF)
             if (e.tabulated)
                 return node_to_edge_wigner_permute_backward(stream, rows, edges_of(s), s, h,
                                                             e.layer_radials(layer), g_message,
-                                                            e.g_h, add, gradient);
+                                                            other, add, gradient);
         const stored_radials<S> radials = {radial_of(layer, chunk), e.radial_slope};
         node_to_edge_wigner_permute_backward(stream, rows, edges_of(s), s, h, radials, g_message,
-                                             e.g_h, add, gradient);
+                                             other, add, gradient);
     }
     /* h -> gated */
     void convolve_1(int layer, int chunk) {
@@ -187,15 +191,9 @@ template <typename S> struct step {
     /* Inner edges are worked on while rows of h are on their way, which outer edges need. */
     umas_status edges_forward(int layer, umas_error *error) {
         const auto &w = e.weights.block[size_t(layer)];
-        auto &f = e.layer[size_t(layer)];
-        umas_status status = start_exchange(f.h, false, error);
-        if (status != UMAS_OK) return status;
-        /* a chunk that is not the whole list leaves nodes as they are that it does not concern */
-        const bool whole = !inner.extent && inner.capacity > 0;
-        if (!whole) copy_nodes(f.x_mid, f.x);
-        const float *x = whole ? f.x : f.x_mid;
-        for (int chunk = 0; chunk < e.plan.chunks(); chunk++) {
-            if (chunk == e.plan.inner_chunks()) status = finish_exchange(f.h, false, error);
+        umas_status status = start_exchange(h_of(layer), false, error);
+        for (int chunk = 0; chunk < e.plan.chunks() && status == UMAS_OK; chunk++) {
+            if (chunk == e.plan.inner_chunks()) status = receive(layer, error);
             if (status != UMAS_OK) return status;
             const edge_span s = e.plan.span(chunk);
             find_nodes(s);
@@ -204,10 +202,17 @@ template <typename S> struct step {
             convolve_2(layer, chunk);
             begin("permute_wigner_inv_edge_to_node_forward", cost.edge_to_node_forward(s));
             permute_wigner_inv_edge_to_node_forward<S>(stream, rows, edges_of(s), s, w.conv_2.bias,
-                                                       conv_2_of(layer, chunk), x, f.x_mid);
-            x = f.x_mid;
+                                                       conv_2_of(layer, chunk), x);
         }
-        return e.plan.outer_chunks() == 0 ? finish_exchange(f.h, false, error) : UMAS_OK;
+        if (status != UMAS_OK || e.plan.outer_chunks() > 0) return status;
+        return receive(layer, error);
+    }
+    /* Rows of h from other ranks, which are kept as they are. */
+    umas_status receive(int layer, umas_error *error) {
+        const umas_status status = finish_exchange(h_of(layer), false, error);
+        if (status == UMAS_OK && !e.plan.kept_h)
+            rms_norm_sh_keep(stream, owned, nodes, h_of(layer), e.norms[size_t(layer)].norm(0));
+        return status;
     }
     /* add: to g_h, which else is overwritten */
     void chunk_backward(int layer, int chunk, bool add) {
@@ -220,7 +225,7 @@ template <typename S> struct step {
         if (!keeps(e.plan.kept_conv_2, layer, chunk)) convolve_2(layer, chunk);
         begin("permute_wigner_inv_edge_to_node_backward", cost.edge_to_node_backward(s));
         permute_wigner_inv_edge_to_node_backward<S>(stream, rows, edges_of(s), s, w.conv_2.bias,
-                                                    conv_2_of(layer, chunk), e.g_x, e.g_conv_2,
+                                                    conv_2_of(layer, chunk), x, e.g_conv_2,
                                                     gradient);
         conv_2_backward(w.conv_2, s, gated_of(layer, chunk));
         begin("so2_conv_1_backward products", cost.so2(s, w.conv_1));
@@ -236,29 +241,25 @@ template <typename S> struct step {
         const bool whole = !inner.extent && inner.capacity > 0 && first_outer == chunks;
         clear_gradients(whole ? owned : 0);
         for (int chunk = first_outer; chunk < chunks; chunk++) chunk_backward(layer, chunk, true);
-        const umas_status status = start_exchange(e.g_h, true, error);
+        const umas_status status = start_exchange(other, true, error);
         if (status != UMAS_OK) return status;
         for (int chunk = 0; chunk < first_outer; chunk++) chunk_backward(layer, chunk, !whole);
-        return finish_exchange(e.g_h, true, error);
+        return finish_exchange(other, true, error);
     }
     /* g_h from node `first` on */
     void clear_gradients(int first) {
         const size_t count = size_t(nodes - first) * NODE_WIDTH;
         if (count > 0)
-            cudaMemsetAsync(e.g_h + size_t(first) * NODE_WIDTH, 0, count * sizeof(float), stream);
+            cudaMemsetAsync(other + size_t(first) * NODE_WIDTH, 0, count * sizeof(float), stream);
     }
 
     /* ---- nodes ---- */
 
-    void copy_nodes(float *to, const float *from) {
-        cudaMemcpyAsync(to, from, size_t(owned) * NODE_WIDTH * sizeof *to, cudaMemcpyDeviceToDevice,
-                        stream);
-    }
-    /* Energies of the network, and g_x by what the last layer leaves. */
+    /* Energies of the network, and the gradient by x that the last layer leaves, now in its place. */
     void head() {
         begin("energy_head", cost.head());
-        energy_head(stream, owned, e.element, e.weights.head, e.gradient_scale,
-                    e.layer[size_t(e.a->layers)].x, e.energy, e.g_x);
+        energy_head(stream, owned, e.element, e.weights.head, e.gradient_scale, x, e.energy, other);
+        std::swap(x, other);
         begin("sum_energies", cost.sum_energies());
         sum_energies(stream, owned, e.element, e.energy, e.setup.task->rmsd, e.reference,
                      e.atom_energy, e.partial, &static_cast<step_report *>(e.report)->energy);
@@ -270,24 +271,23 @@ template <typename S> struct step {
     int end_channel(int set) const { return (set ? e.a->spin_channel : e.a->charge_channel)[1]; }
 
     /* Both sets of balanced channels, in the order of the forward pass or against it. */
-    umas_status balance(float *x, bool backward, umas_error *error) {
+    umas_status balance(bool backward, umas_error *error) {
         begin(backward ? "balance_channels_backward" : "balance_channels_forward",
               cost.balance(end_channel(0) - first_channel(0) + end_channel(1) - first_channel(1)));
         const bool apart = first_channel(0) >= end_channel(1) || first_channel(1) >= end_channel(0);
         const bool alone = !e.ranks.is_open() && balance_channels_alone_pays(owned);
         if (apart)
-            return alone ? balance_alone(0, 1, x, backward)
-                         : balance_sets({0, 1}, x, backward, error);
+            return alone ? balance_alone(0, 1, backward) : balance_sets({0, 1}, backward, error);
         umas_status status = UMAS_OK;
         for (int k = 0; k < 2 && status == UMAS_OK; k++) {
             const int set = backward ? 1 - k : k;
-            status = alone ? balance_alone(set, set, x, backward)
-                           : balance_sets({set}, x, backward, error);
+            status =
+                alone ? balance_alone(set, set, backward) : balance_sets({set}, backward, error);
         }
         return status;
     }
     /* ... one set, or two that have no channel in common */
-    umas_status balance_alone(int first, int second, float *x, bool backward) {
+    umas_status balance_alone(int first, int second, bool backward) {
         auto channels = [&](int set) {
             return channel_set{first_channel(set), end_channel(set), target(set, backward)};
         };
@@ -300,8 +300,7 @@ template <typename S> struct step {
         return backward ? 0 : set ? double(e.setup.spin - 1) : double(e.setup.charge);
     }
     /* Sets that have no channel in common, 64 channels of each at a time: one sum over ranks. */
-    umas_status balance_sets(std::initializer_list<int> sets, float *x, bool backward,
-                             umas_error *error) {
+    umas_status balance_sets(std::initializer_list<int> sets, bool backward, umas_error *error) {
         constexpr int BATCH = 64;
         int most = 0;
         for (int set : sets) most = max(most, end_channel(set) - first_channel(set));
@@ -346,22 +345,27 @@ template <typename S> struct step {
 
     /* ---- the whole ---- */
 
+    norm_weights norm_1(int layer) const {
+        const auto &w = e.weights.block[size_t(layer)];
+        return {w.norm_1_w, w.norm_1_b, e.weights.csd};
+    }
     umas_status forward(umas_error *error) {
         begin("embed_nodes", cost.embed_nodes());
-        embed_nodes(stream, owned, e.element, e.weights.sphere, e.layer[0].x);
+        embed_nodes(stream, owned, e.element, e.weights.sphere, x);
         begin("edge_degree_embedding_forward", cost.degree_forward());
         for (const edge_list *edges : kinds())
-            edge_degree_embedding_forward(stream, *edges, e.degree_table(), e.layer[0].x);
+            edge_degree_embedding_forward(stream, *edges, e.degree_table(), x);
         for (int i = 0; i < e.a->layers; i++) {
             const auto &w = e.weights.block[size_t(i)];
-            auto &f = e.layer[size_t(i)];
+            const auto &norms = e.norms[size_t(i)];
             begin("rms_norm_sh_forward", cost.norm_forward());
-            rms_norm_sh_forward(stream, owned, w.norm_1_w, w.norm_1_b, e.weights.csd, f.x, f.h);
+            rms_norm_sh_forward(stream, owned, norm_1(i), x, h_of(i), norms.norm(0));
             umas_status status = edges_forward(i, error);
             if (status != UMAS_OK) return status;
             begin("atomwise_forward", cost.atomwise_forward());
-            atomwise_forward(stream, owned, w.atomwise, f.x_mid, e.layer[size_t(i) + 1].x);
-            status = balance(e.layer[size_t(i) + 1].x, false, error);
+            atomwise_forward(stream, owned, w.atomwise, x, other, norms.norm(1));
+            std::swap(x, other);
+            status = balance(false, error);
             if (status != UMAS_OK) return status;
         }
         return UMAS_OK;
@@ -371,20 +375,24 @@ template <typename S> struct step {
         begin("clear_edge_gradients", cost.clear_gradients());
         cudaMemsetAsync(e.g_edge, 0, n * 4 * sizeof(float4), stream);
         for (int i = e.a->layers - 1; i >= 0; i--) {
-            umas_status status = balance(e.g_x, true, error);
+            umas_status status = balance(true, error);
             if (status != UMAS_OK) return status;
             begin("atomwise_backward", cost.atomwise_backward());
             atomwise_backward(stream, owned, e.weights.block[size_t(i)].atomwise,
-                              e.layer[size_t(i)].x_mid, e.g_x);
+                              e.norms[size_t(i)].norm(1), x);
+            if (!e.plan.kept_h && i < e.a->layers - 1) {
+                begin("rms_norm_sh_restore", cost.norm_restore());
+                rms_norm_sh_restore(stream, owned, nodes, norm_1(i), e.norms[size_t(i)].norm(0),
+                                    h_of(i));
+            }
             status = edges_backward(i, error);
             if (status != UMAS_OK) return status;
             begin("rms_norm_sh_backward", cost.norm_backward());
-            rms_norm_sh_backward(stream, owned, e.weights.block[size_t(i)].norm_1_w,
-                                 e.layer[size_t(i)].x, e.g_h, e.g_x);
+            rms_norm_sh_backward(stream, owned, norm_1(i), e.norms[size_t(i)].norm(0), other, x);
         }
         begin("edge_degree_embedding_backward", cost.degree_backward());
         for (const edge_list *edges : kinds())
-            edge_degree_embedding_backward(stream, *edges, e.degree_table(), e.g_x, gradient);
+            edge_degree_embedding_backward(stream, *edges, e.degree_table(), x, gradient);
         return UMAS_OK;
     }
     void results(bool atom_virial) {

@@ -13,11 +13,12 @@ template <typename S> size_t cuda_engine<S>::device_bytes() const {
                     radial_values, reference, position, element, node, neighbour, first);
     sum += bytes_of(edge_end, in_first, outer_first, out_first, out, unsorted, cursor, reach, place,
                     vector, record, scan, visit, extent);
-    sum += bytes_of(g_x, g_h, energy, hidden, radial, radial_slope, message, conv_1, gated, conv_2,
+    sum += bytes_of(x, other, energy, hidden, radial, radial_slope, message, conv_1, gated, conv_2,
                     g_conv_2, g_edge, edge_vector);
     sum += bytes_of(force, atom_virial, atom_energy, partial, balance_sum, report);
     sum += ranks.device_bytes();
-    for (const auto &l : layer) sum += bytes_of(l.x, l.x_mid, l.h);
+    for (const auto &b : h) sum += bytes_of(b);
+    for (const auto &n : norms) sum += bytes_of(n.rows[0], n.rows[1], n.inverse[0], n.inverse[1]);
     for (const auto &k : kept) sum += bytes_of(k.radial, k.gated, k.conv_2);
     return sum;
 }

@@ -11,7 +11,7 @@ constexpr int64_t MOST_EDGES = INT32_MAX / 2;
 
 /* Bytes a node, an edge of the list, an edge of a chunk, and an edge of a kept layer take. */
 template <typename S> struct sizes {
-    size_t node, edge, chunk_edge, gated_edge, conv_2_edge, radial_edge;
+    size_t node, h_node, edge, chunk_edge, gated_edge, conv_2_edge, radial_edge;
 
     explicit sizes(const cuda_engine<S> &e) {
         const size_t L = size_t(e.a->layers), feature = NODE_WIDTH * sizeof(float);
@@ -20,7 +20,9 @@ template <typename S> struct sizes {
         const size_t hidden = e.tabulated ? 0 : HIDDEN_WIDTH;
         const size_t conv_1 = size_t(conv_1_width(e.rows)), conv_2 = size_t(conv_2_width(e.rows));
         const size_t gated = size_t(gated_width(e.rows));
-        node = (3 * L + 3) * feature + sizeof(node_visit) + 256;
+        const size_t norm = NODE_WIDTH * sizeof(S) + sizeof(float);
+        node = 3 * feature + 2 * L * norm + sizeof(node_visit) + 256;
+        h_node = (L - 1) * feature;
         edge = sizeof(float4) * 6 + EDGE_RECORD * sizeof(float) + sizeof(radial_place) +
                2 * sizeof(int);
         chunk_edge = (hidden + 2 * radial + message + conv_1 + gated + 2 * conv_2) * sizeof(S);
@@ -34,7 +36,8 @@ template <typename S> struct sizes {
     size_t of_chunk(const step_plan &p) const { return size_t(p.chunk) * chunk_edge; }
     size_t of_all(const step_plan &p) const {
         return of_list(p) + of_chunk(p) + of_kept(p, p.kept_gated, gated_edge) +
-               of_kept(p, p.kept_conv_2, conv_2_edge) + of_kept(p, p.kept_radials, radial_edge);
+               of_kept(p, p.kept_conv_2, conv_2_edge) + of_kept(p, p.kept_radials, radial_edge) +
+               (p.kept_h ? size_t(p.node_capacity) * h_node : 0);
     }
 
   private:
@@ -108,6 +111,7 @@ template <typename S> void choose(cuda_engine<S> &e) {
     const sizes<S> size(e);
     step_plan &p = e.plan;
     p.chunk = p.kept_gated = p.kept_conv_2 = p.kept_radials = 0;
+    p.kept_h = false;
     if (p.edges() == 0) return;
     size_t room = e.room() - size.of_list(p);
     p.chunk = std::min(std::max(p.inner, p.outer), LARGEST_CHUNK);
@@ -117,17 +121,20 @@ template <typename S> void choose(cuda_engine<S> &e) {
     p.kept_gated = chunks_that_fit(p, all, size.gated_edge, &room);
     p.kept_conv_2 = chunks_that_fit(p, p.kept_gated, size.conv_2_edge, &room);
     if (!e.tabulated) p.kept_radials = chunks_that_fit(p, p.kept_conv_2, size.radial_edge, &room);
+    p.kept_h = size_t(p.node_capacity) * size.h_node <= room;
 }
 
 template <typename S> bool reserve_nodes(cuda_engine<S> &e) {
-    size_t n = size_t(e.plan.node_capacity) + 1, width = n * NODE_WIDTH, L = size_t(e.a->layers);
-    bool ok = true;
-    if (e.layer.size() != L + 1) e.layer = std::vector<layer_features>(L + 1);
-    for (size_t i = 0; i <= L; i++) {
-        ok = ok && e.layer[i].x.reserve(width);
-        if (i < L) ok = ok && e.layer[i].x_mid.reserve(width) && e.layer[i].h.reserve(width);
-    }
-    for (auto *b : {&e.g_x, &e.g_h}) ok = ok && b->reserve(width);
+    const size_t n = size_t(e.plan.node_capacity) + 1, width = n * NODE_WIDTH;
+    const size_t L = size_t(e.a->layers);
+    bool ok = e.x.reserve(width) && e.other.reserve(width);
+    if (e.norms.size() != L) e.norms = std::vector<layer_norms<S>>(L);
+    for (auto &norms : e.norms)
+        for (int i = 0; i < 2; i++)
+            ok = ok && norms.rows[i].reserve(width) && norms.inverse[i].reserve(n);
+    if (e.h.size() != L) e.h = std::vector<device_buffer<float>>(L);
+    for (size_t i = 0; i < L; i++)
+        if (i == 0 || e.plan.kept_h) ok = ok && e.h[i].reserve(width);
     size_t partials = size_t(force_partials(int(n))) * 6 + size_t(energy_partials(int(n))) +
                       size_t(balance_partials(int(n))) * 64;
     return ok && e.energy.reserve(n) && e.atom_energy.reserve(n) && e.force.reserve(n * 3) &&
@@ -143,9 +150,9 @@ template <typename S> bool reserve_host(cuda_engine<S> &e) {
 }
 
 template <typename S> void release_nodes(cuda_engine<S> &e) {
-    e.layer.clear();
-    e.g_x.release();
-    e.g_h.release();
+    for (auto *b : {&e.x, &e.other}) b->release();
+    e.h.clear();
+    e.norms.clear();
     e.plan.node_capacity = 0;
 }
 
@@ -250,6 +257,8 @@ template <typename S> void release_edges(cuda_engine<S> &e) {
                     &e.conv_2, &e.g_conv_2})
         b->release();
     e.kept.clear();
+    for (size_t i = 1; i < e.h.size(); i++) e.h[i].release();
+    e.plan.kept_h = false;
     e.plan.inner = e.plan.outer = e.plan.chunk = 0;
     e.plan.kept_gated = e.plan.kept_conv_2 = e.plan.kept_radials = 0;
 }

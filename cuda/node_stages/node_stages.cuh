@@ -8,12 +8,33 @@
 
 #include <cuda_runtime.h>
 
-/* x [count][9][C] -> y [count][9][C]; w [3][C], b [C]; shift [C] on l = 0, or NULL */
-void rms_norm_sh_forward(cudaStream_t stream, int count, const float *w, const float *b,
-                         const float *shift, const float *x, float *y);
+/* What a norm leaves for the backward pass: its rows [.][9][C] before weights and bias, stored as N
+ * (__half: mixed, float: single), and 1 / rms [.]. */
+template <typename N> struct kept_norm {
+    N *rows;
+    float *inverse;
+};
+/* Weights of a norm: w [3][C], b [C]; shift [C] on l = 0, too, or NULL. */
+struct norm_weights {
+    const float *w, *b, *shift;
+};
+
+/* x [count][9][C] -> y [count][9][C] */
+template <typename N>
+void rms_norm_sh_forward(cudaStream_t stream, int count, const norm_weights &w, const float *x,
+                         float *y, const kept_norm<N> &kept);
+/* y once more, from what is kept; rows from `count` on, which came from other ranks as they are, have
+ * been kept by rms_norm_sh_keep. */
+template <typename N>
+void rms_norm_sh_restore(cudaStream_t stream, int count, int all, const norm_weights &w,
+                         const kept_norm<N> &kept, float *y);
+template <typename N>
+void rms_norm_sh_keep(cudaStream_t stream, int first, int end, const float *y,
+                      const kept_norm<N> &kept);
 /* g_x: added */
-void rms_norm_sh_backward(cudaStream_t stream, int count, const float *w, const float *x,
-                          const float *g_y, float *g_x);
+template <typename N>
+void rms_norm_sh_backward(cudaStream_t stream, int count, const norm_weights &w,
+                          const kept_norm<N> &kept, const float *g_y, float *g_x);
 
 /* x [count][9][C]: row 0 = sphere [element], the others 0; element 0: all 0 */
 void embed_nodes(cudaStream_t stream, int count, const int *element, const float *sphere, float *x);
@@ -26,12 +47,15 @@ struct atomwise_weights {
     const float4 *scalar, *linear_1, *linear_2;      /* 2, 3, 3 matrices */
     const float4 *scalar_t, *linear_1_t, *linear_2_t;
 };
-/* x_mid [count][9][C] -> x_next [count][9][C] = x_mid + atom-wise part of norm_2 of x_mid */
+/* x_mid [count][9][C] -> x_next [count][9][C] = x_mid + atom-wise part of norm_2 of x_mid; not in
+ * place */
+template <typename N>
 void atomwise_forward(cudaStream_t stream, int count, const atomwise_weights &w, const float *x_mid,
-                      float *x_next);
+                      float *x_next, const kept_norm<N> &kept);
 /* g_x [count][9][C]: by x_next on entry, by x_mid on return */
+template <typename N>
 void atomwise_backward(cudaStream_t stream, int count, const atomwise_weights &w,
-                       const float *x_mid, float *g_x);
+                       const kept_norm<N> &kept, float *g_x);
 
 /* Sum of scalar channels [first, end) over atoms with element != 0, in double and in a fixed order:
  * sum [end - first] in device memory.  At most 64 channels.

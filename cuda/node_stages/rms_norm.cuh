@@ -34,12 +34,19 @@ __device__ __forceinline__ norm_moments centre(float (&x)[9][NORM_WIDTH]) {
 }
 
 /* A lane's two pairs of channels of a row: from 2 lane and from C / 2 + 2 lane on. */
-__device__ __forceinline__ void load_pairs(const float *row, int lane, float (&v)[NORM_WIDTH]) {
+template <typename N>
+__device__ __forceinline__ void load_pairs(const N *row, int lane, float (&v)[NORM_WIDTH]) {
     float2 low = load_pair(row + 2 * lane), high = load_pair(row + CHANNELS / 2 + 2 * lane);
     v[0] = low.x;
     v[1] = low.y;
     v[2] = high.x;
     v[3] = high.y;
+}
+
+template <typename N>
+__device__ __forceinline__ void store_pairs(N *row, int lane, const float (&v)[NORM_WIDTH]) {
+    store_pair(row + 2 * lane, make_float2(v[0], v[1]));
+    store_pair(row + CHANNELS / 2 + 2 * lane, make_float2(v[2], v[3]));
 }
 
 /* x [9][C] of one node -> its centred rows, pairs of channels a lane. */
@@ -48,6 +55,17 @@ __device__ __forceinline__ norm_moments load_centred(const float *x, int lane,
 #pragma unroll
     for (int k = 0; k < 9; k++) load_pairs(x + k * CHANNELS, lane, v[k]);
     return centre(v);
+}
+
+/* x [9][C] of one node -> its rows without mean and divided by their rms, and that 1 / rms. */
+__device__ __forceinline__ float load_normalised(const float *x, int lane,
+                                                 float (&v)[9][NORM_WIDTH]) {
+    const float inverse = load_centred(x, lane, v).inverse;
+#pragma unroll
+    for (int k = 0; k < 9; k++)
+#pragma unroll
+        for (int i = 0; i < NORM_WIDTH; i++) v[k][i] *= inverse;
+    return inverse;
 }
 
 /* One centred row -> the normalised one; w, b [C] of its degree, b NULL for l > 0. */
