@@ -47,4 +47,7 @@ template <typename T, bool HOST = false> class device_buffer {
 
 template <typename T> using host_buffer = device_buffer<T, true>;
 
+/* Bytes of several buffers. */
+template <typename... B> size_t bytes_of(const B &...buffer) { return (buffer.bytes() + ... + 0); }
+
 #endif

@@ -16,8 +16,8 @@ template <typename S> struct sizes {
     explicit sizes(const cuda_engine<S> &e) {
         const size_t L = size_t(e.a->layers), feature = NODE_WIDTH * sizeof(float);
         const size_t message = size_t(message_width(e.rows));
-        const size_t radial = e.tabulated ? 0 : size_t(radial_width(e.rows));
-        const size_t hidden = e.tabulated ? 0 : HIDDEN_WIDTH;
+        const size_t radial = e.tables.tabulated ? 0 : size_t(radial_width(e.rows));
+        const size_t hidden = e.tables.tabulated ? 0 : HIDDEN_WIDTH;
         const size_t conv_1 = size_t(conv_1_width(e.rows)), conv_2 = size_t(conv_2_width(e.rows));
         const size_t gated = size_t(gated_width(e.rows));
         const size_t norm = NODE_WIDTH * sizeof(S) + sizeof(float);
@@ -120,39 +120,22 @@ template <typename S> void choose(cuda_engine<S> &e) {
     const int all = p.chunks() * e.a->layers;
     p.kept_gated = chunks_that_fit(p, all, size.gated_edge, &room);
     p.kept_conv_2 = chunks_that_fit(p, p.kept_gated, size.conv_2_edge, &room);
-    if (!e.tabulated) p.kept_radials = chunks_that_fit(p, p.kept_conv_2, size.radial_edge, &room);
+    if (!e.tables.tabulated)
+        p.kept_radials = chunks_that_fit(p, p.kept_conv_2, size.radial_edge, &room);
     p.kept_h = size_t(p.node_capacity) * size.h_node <= room;
 }
 
 template <typename S> bool reserve_nodes(cuda_engine<S> &e) {
-    const size_t n = size_t(e.plan.node_capacity) + 1, width = n * NODE_WIDTH;
-    const size_t L = size_t(e.a->layers);
-    bool ok = e.x.reserve(width) && e.other.reserve(width);
-    if (e.norms.size() != L) e.norms = std::vector<layer_norms<S>>(L);
-    for (auto &norms : e.norms)
-        for (int i = 0; i < 2; i++)
-            ok = ok && norms.rows[i].reserve(width) && norms.inverse[i].reserve(n);
-    if (e.h.size() != L) e.h = std::vector<device_buffer<float>>(L);
-    for (size_t i = 0; i < L; i++)
-        if (i == 0 || e.plan.kept_h) ok = ok && e.h[i].reserve(width);
-    size_t partials = size_t(force_partials(int(n))) * 6 + size_t(energy_partials(int(n))) +
-                      size_t(balance_partials(int(n))) * 64;
-    return ok && e.energy.reserve(n) && e.atom_energy.reserve(n) && e.force.reserve(n * 3) &&
-           e.atom_virial.reserve(n * 6) && e.partial.reserve(partials) && e.visit.reserve(n) &&
-           e.extent.reserve(1);
-}
-
-/* Memory of the host that the GPU writes results to. */
-template <typename S> bool reserve_host(cuda_engine<S> &e) {
-    const size_t n = size_t(e.plan.node_capacity) + 1;
-    return e.atom_energy_host.reserve(n) && e.force_host.reserve(n * 3) &&
-           e.atom_virial_host.reserve(n * 6);
+    const int rows = e.plan.node_capacity + 1;
+    const int partials =
+        force_partials(rows) * 6 + energy_partials(rows) + balance_partials(rows) * 64;
+    return e.nodes.reserve(size_t(e.a->layers), size_t(rows), e.plan.kept_h) &&
+           e.results.reserve_nodes(size_t(rows), size_t(partials)) &&
+           e.list.visit.reserve(size_t(rows)) && e.list.extent.reserve(1);
 }
 
 template <typename S> void release_nodes(cuda_engine<S> &e) {
-    for (auto *b : {&e.x, &e.other}) b->release();
-    e.h.clear();
-    e.norms.clear();
+    e.nodes.release();
     e.plan.node_capacity = 0;
 }
 
@@ -163,11 +146,9 @@ umas_status no_host_memory(int owned, umas_error *error) {
                      owned);
 }
 
-template <typename S> bool reserve_edge_list(cuda_engine<S> &e) {
-    size_t n = size_t(e.plan.edges()) + 1;
-    return e.edge_end.reserve(2) && e.out.reserve(n) && e.place.reserve(n) &&
-           e.unsorted.reserve(n) && e.vector.reserve(n) && e.record.reserve(n * EDGE_RECORD) &&
-           e.g_edge.reserve(4 * n) && e.edge_vector.reserve(n);
+template <typename S> bool reserve_edges(cuda_engine<S> &e) {
+    const size_t edges = size_t(e.plan.edges()) + 1;
+    return e.list.reserve_edges(edges) && e.results.reserve_edges(edges);
 }
 
 /* Memory for what products read.  cuBLAS multiplies all rows that a chunk has room for: what stands
@@ -182,14 +163,15 @@ bool reserve_operand(const cuda_engine<S> &e, device_buffer<S> &array, size_t co
 
 template <typename S> bool reserve_chunk(cuda_engine<S> &e) {
     size_t n = size_t(e.plan.chunk) + 1;
-    const bool radials = e.tabulated || (reserve_operand(e, e.hidden, n * HIDDEN_WIDTH) &&
-                                         e.radial.reserve(n * radial_width(e.rows)) &&
-                                         e.radial_slope.reserve(n * radial_width(e.rows)));
-    return radials && reserve_operand(e, e.message, n * message_width(e.rows)) &&
-           reserve_operand(e, e.conv_1, n * conv_1_width(e.rows)) &&
-           e.conv_2.reserve(n * conv_2_width(e.rows)) &&
-           reserve_operand(e, e.gated, n * gated_width(e.rows)) &&
-           reserve_operand(e, e.g_conv_2, n * conv_2_width(e.rows));
+    const bool radials =
+        e.tables.tabulated || (reserve_operand(e, e.chunk.hidden, n * HIDDEN_WIDTH) &&
+                               e.chunk.radial.reserve(n * radial_width(e.rows)) &&
+                               e.chunk.radial_slope.reserve(n * radial_width(e.rows)));
+    return radials && reserve_operand(e, e.chunk.message, n * message_width(e.rows)) &&
+           reserve_operand(e, e.chunk.conv_1, n * conv_1_width(e.rows)) &&
+           e.chunk.conv_2.reserve(n * conv_2_width(e.rows)) &&
+           reserve_operand(e, e.chunk.gated, n * gated_width(e.rows)) &&
+           reserve_operand(e, e.chunk.g_conv_2, n * conv_2_width(e.rows));
 }
 
 template <typename S> bool reserve_kept(cuda_engine<S> &e) {
@@ -208,7 +190,7 @@ template <typename S> bool reserve_kept(cuda_engine<S> &e) {
 }
 
 template <typename S> bool reserve_all(cuda_engine<S> &e) {
-    return reserve_nodes(e) && reserve_edge_list(e) && reserve_chunk(e) && reserve_kept(e);
+    return reserve_nodes(e) && reserve_edges(e) && reserve_chunk(e) && reserve_kept(e);
 }
 
 /* Items to reserve for `count` and one more: what is there where it suffices, else with some room. */
@@ -235,17 +217,18 @@ size_t candidate_count(const umas_atoms *atoms) {
 
 template <typename S>
 umas_status reserve_input(cuda_engine<S> &e, const umas_atoms *atoms, umas_error *error) {
-    const size_t total = reserved_for(e.element, atoms->total);
-    const size_t owned = reserved_for(e.first, atoms->owned);
-    const size_t n = reserved_for(e.in_first, int64_t(e.plan.nodes) + 1);
-    const size_t pairs = reserved_for(e.neighbour, int64_t(candidate_count(atoms)));
-    e.drop_graph();
-    if (!e.position_host.reserve(total * 3)) return no_host_memory(atoms->owned, error);
-    if (e.position.reserve(total * 3) && e.element.reserve(total) && e.node.reserve(total) &&
-        e.first.reserve(owned) && e.neighbour.reserve(pairs) && e.in_first.reserve(n) &&
-        e.out_first.reserve(n) && (!e.ranks.is_open() || e.outer_first.reserve(n)) &&
-        e.cursor.reserve(n) && e.reach.reserve(owned) &&
-        e.scan.reserve(edge_list_scan_bytes(int(n))) && reserve_edge_list(e))
+    const size_t total = reserved_for(e.input.element, atoms->total);
+    const size_t owned = reserved_for(e.input.first, atoms->owned);
+    const size_t n = reserved_for(e.list.in_first, int64_t(e.plan.nodes) + 1);
+    const size_t pairs = reserved_for(e.input.neighbour, int64_t(candidate_count(atoms)));
+    e.captured.drop();
+    if (!e.input.position_host.reserve(total * 3)) return no_host_memory(atoms->owned, error);
+    if (e.input.position.reserve(total * 3) && e.input.element.reserve(total) &&
+        e.input.node.reserve(total) && e.input.first.reserve(owned) &&
+        e.input.neighbour.reserve(pairs) && e.list.in_first.reserve(n) &&
+        e.list.out_first.reserve(n) && (!e.ranks.is_open() || e.list.outer_first.reserve(n)) &&
+        e.list.cursor.reserve(n) && e.list.reach.reserve(owned) &&
+        e.list.scan.reserve(edge_list_scan_bytes(int(n))) && reserve_edges(e))
         return UMAS_OK;
     return umas_fail(error, UMAS_ERROR_MEMORY,
                      "no GPU memory for the neighbour lists of %d atoms; use more GPUs",
@@ -253,11 +236,9 @@ umas_status reserve_input(cuda_engine<S> &e, const umas_atoms *atoms, umas_error
 }
 
 template <typename S> void release_edges(cuda_engine<S> &e) {
-    for (auto *b : {&e.hidden, &e.radial, &e.radial_slope, &e.message, &e.conv_1, &e.gated,
-                    &e.conv_2, &e.g_conv_2})
-        b->release();
+    e.chunk.release();
     e.kept.clear();
-    for (size_t i = 1; i < e.h.size(); i++) e.h[i].release();
+    e.nodes.release_later_h();
     e.plan.kept_h = false;
     e.plan.inner = e.plan.outer = e.plan.chunk = 0;
     e.plan.kept_gated = e.plan.kept_conv_2 = e.plan.kept_radials = 0;
@@ -270,7 +251,7 @@ umas_status plan_memory(cuda_engine<S> &e, const int edges[2], umas_error *error
     const int64_t all = int64_t(edges[0]) + edges[1];
     const umas_status status = check_fit(e, all, error);
     if (status != UMAS_OK) return status;
-    e.drop_graph();
+    e.captured.drop();
     const int rows = node_capacity_for(e, all);
     if (rows < e.plan.node_capacity) release_nodes(e);
     e.plan.node_capacity = rows;
@@ -281,7 +262,7 @@ umas_status plan_memory(cuda_engine<S> &e, const int edges[2], umas_error *error
     }
     e.plan.bytes = size.of_all(e.plan);
     const bool on_device = reserve_all(e);
-    if (on_device && reserve_host(e)) return UMAS_OK;
+    if (on_device && e.results.reserve_host(size_t(rows) + 1)) return UMAS_OK;
     const step_plan refused = e.plan;
     release_edges(e); /* what was planned is not there */
     release_nodes(e);
