@@ -1,7 +1,7 @@
 /* The order of the nine rows (l, m) of node features and of messages, docs/model.md (7).
  *
- * Node features are l-major: row l * l + l + m.  Messages are m-major, so that the rows that an SO(2)
- * convolution mixes are neighbours:
+ * Node features are l-major: row l * l + l + m.  Messages are m-major, so that the rows that an
+ * SO(2) convolution mixes are neighbours:
  *     m = 0: l 0 1 2 | m = +1: l 1 2, m = -1: l 1 2 | m = +2: l 2, m = -2: l 2
  * For mmax 1 a message has the first 7 of them. */
 #ifndef UMAS_ROW_ORDER_H

@@ -1,10 +1,11 @@
-/* The stages of the network, forward and backward.  Numbers such as (16) are lines of docs/model.md.
+/* The stages of the network, forward and backward.  Numbers such as (16) are lines of
+ * docs/model.md.
  *
- * Names are fairchem's.  Node features [node][9][C] have l-major rows, messages [edge][rows][C] m-major
- * ones (row_order.h); rows is 9, or 7 for mmax 1.  A name that starts with g_ is the gradient of the
- * network's energy by that array.  Features and gradients have no unit; gradients by a distance are in
- * 1/A.  Outputs are overwritten where the comment does not say "added".  A stage runs on the thread that
- * calls it. */
+ * Names are fairchem's.  Node features [node][9][C] have l-major rows, messages [edge][rows][C]
+ * m-major ones (row_order.h); rows is 9, or 7 for mmax 1.  A name that starts with g_ is the
+ * gradient of the network's energy by that array.  Features and gradients have no unit; gradients
+ * by a distance are in 1/A.  Outputs are overwritten where the comment does not say "added".  A
+ * stage runs on the thread that calls it. */
 #ifndef UMAS_STAGES_H
 #define UMAS_STAGES_H
 
@@ -37,8 +38,8 @@
 #define energy_head_forward PRECISE(umas_energy_head_forward)
 #define energy_head_backward PRECISE(umas_energy_head_backward)
 
-/* (16): gather, rotate into the edge's frame, l-major to m-major, times the radial functions.
- * h [nodes][9][C], radial [edges][5 or 6][2 C] -> message [edges][rows][2 C], sources' half first. */
+/* (16): gather, rotate into the edge's frame, l-major to m-major, times the radial functions.  h
+ * [nodes][9][C], radial [edges][5 or 6][2 C] -> message [edges][rows][2 C], sources' half first. */
 void node_to_edge_wigner_permute_forward(const edge_chunk *chunk, int rows, int C, const real *h,
                                          const real *radial, real *message);
 /* (34).  g_source [edges][9][C]: the part of g_h that goes to each edge's source.
@@ -48,8 +49,8 @@ void node_to_edge_wigner_permute_backward(const edge_chunk *chunk, int rows, int
                                           real *g_source, real *g_target,
                                           umas_edge_gradient *gradient);
 
-/* (21), (14): m-major to l-major, rotate back, times envelope and scale, sum over the edges into a node.
- * message [edges][rows][C] (rows 3, 7 or 9) -> x [nodes][9][C], added. */
+/* (21), (14): m-major to l-major, rotate back, times envelope and scale, sum over the edges into a
+ * node.  message [edges][rows][C] (rows 3, 7 or 9) -> x [nodes][9][C], added. */
 void permute_wigner_inv_edge_to_node_forward(const edge_chunk *chunk, int rows, int C, real scale,
                                              const real *message, real *x);
 /* (32).  gradient [edges]: all three added. */
@@ -72,8 +73,8 @@ void unified_radial_mlp_backward(const umas_architecture *a, const radial_weight
                                  const edge_chunk *chunk, radial_activations *act,
                                  const real *g_out, umas_edge_gradient *gradient);
 
-/* (17), (18), and (33) for the gradients: x [edges][rows][K] -> y [edges][extra + rows N], the extra
- * scalars, then the rows. */
+/* (17), (18), and (33) for the gradients: x [edges][rows][K] -> y [edges][extra + rows N], the
+ * extra scalars, then the rows. */
 void so2_conv_forward(int edges, int rows, const so2_weights *w, const real *x, real *y);
 void so2_conv_backward(int edges, int rows, const so2_weights *w, const real *g_y, real *g_x);
 
@@ -86,7 +87,8 @@ void gate_forward(int count, int rows, int H, const int *degree, const real *y, 
 void gate_backward(int count, int rows, int H, const int *degree, const real *y, int ldy,
                    const real *gates, int ldg, const real *g_out, real *g_y, real *g_gates);
 
-/* (15): x [count][9][C] -> y [count][9][C]; w [3][C] by degree, b [C], plus shift [C] (or NULL) on l = 0 */
+/* (15): x [count][9][C] -> y [count][9][C]; w [3][C] by degree, b [C], plus shift [C] (or NULL) on
+ * l = 0 */
 void rms_norm_sh_forward(int count, int C, const real *w, const real *b, const real *shift,
                          const real *x, real *y);
 /* (31).  g_x: added */
@@ -119,14 +121,15 @@ void edge_degree_embedding_backward(const dense_weights *w, const edge_chunk *ch
                                     radial_activations *act, real *radial, const real *g_x,
                                     real *g_radial, umas_edge_gradient *gradient);
 
-/* (24), (29): shift scalar channels [first, end) of the atoms with element != 0 so that their sum over the
- * whole system becomes `target`; with target 0 it is its own backward pass.
- * x [owned][9][C]; atoms: of the whole system; exchange: NULL for one rank.  Status: EXCHANGE. */
+/* (24), (29): shift scalar channels [first, end) of the atoms with element != 0 so that their sum
+ * over the whole system becomes `target`; with target 0 it is its own backward pass.  x
+ * [owned][9][C]; atoms: of the whole system; exchange: NULL for one rank.  Status: EXCHANGE. */
 umas_status balance_channels(int owned, int C, const int *element, int first, int end,
                              double target, int64_t atoms, const umas_exchange *exchange, real *x,
                              umas_error *error);
 
-/* (25): x [count][9][C] -> energy [count] of the network; linear [2]: [count][H], hidden [count][H] */
+/* (25): x [count][9][C] -> energy [count] of the network; linear [2]: [count][H], hidden [count][H]
+ */
 void energy_head_forward(const dense_weights *w, int count, const real *x, real *linear[2],
                          real *hidden, real *energy);
 /* (28): g_x [count][9][C], where every energy has the gradient 1. */

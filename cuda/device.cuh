@@ -1,4 +1,6 @@
-/* What every CUDA file shares: sizes, two channels a thread in either storage type, sums. */
+/* What every CUDA file shares: the width of features; loads and stores of two channels in either
+ * storage type, __half or float; sigmoid, silu and its derivative, docs/model.md (27); sums over a
+ * warp. */
 #ifndef UMAS_DEVICE_CUH
 #define UMAS_DEVICE_CUH
 

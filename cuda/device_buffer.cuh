@@ -1,4 +1,5 @@
-/* Grow-only memory: nothing is allocated in a step that ran before with these sizes. */
+/* Memory that only grows, on the device or pinned on the host: nothing is allocated in a step that
+ * ran before with these sizes. */
 #ifndef UMAS_DEVICE_BUFFER_CUH
 #define UMAS_DEVICE_BUFFER_CUH
 

@@ -3,12 +3,13 @@
  *     out_0 = silu(y_0),      out_k = y_k sigmoid(gates_l)      for rows k > 0, of degree l = 1, 2
  *
  * In: y [count][rows][H] and gates [count][2][H], with strides of ldy and ldg numbers.
- * Out: out [count][rows][H].  count: edges (m-major rows) or nodes (l-major rows); `degree` says which
- * row has which l.  No units. */
+ * Out: out [count][rows][H].  count: edges (m-major rows) or nodes (l-major rows); `degree` says
+ * which row has which l.  No units. */
 #include "activation.h"
 #include "stages.h"
 
-/* Channels worked on at a time: their sigmoids stay in the first-level cache while all rows pass. */
+/* Channels worked on at a time: their sigmoids stay in the first-level cache while all rows pass.
+ */
 enum { BLOCK = 64 };
 
 static void sigmoid_of_gates(int H, int channels, const real *gates, real sigma[2][BLOCK]) {

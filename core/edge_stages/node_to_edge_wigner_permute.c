@@ -2,11 +2,13 @@
  *
  *     message_k = (D [h_s, h_t])_k rad_rho(k)
  *
- * The features of both ends of an edge are gathered and rotated into the edge's frame; their rows are
- * put into m-major order, cut at mmax, and scaled by the layer's radial functions, channel by channel.
- * In: h [nodes][9][C], l-major; radial [edges][5 or 6][2 C].  Out: message [edges][rows][2 C], m-major,
- * the source's C channels first.  Backward: g_radial, the gradients by h of both ends, and the torque
- * of every edge, (35).  No units. */
+ * The features of both ends of an edge are gathered and rotated into the edge's frame; their rows
+ * are put into m-major order, cut at mmax, and scaled by the layer's radial functions, channel by
+ * channel.
+ * In: h [nodes][9][C], l-major; radial [edges][5 or 6][2 C].
+ * Out: message [edges][rows][2 C], m-major, the source's C channels first.
+ * Backward: g_radial, the gradients by h of both ends, and the torque of every edge, (35).  No
+ * units. */
 #include "edge_stages/rotation.h"
 #include "stages.h"
 

@@ -4,9 +4,10 @@
  *
  * The rows of a message are put back into l-major order, rotated into the frame of the nodes, times
  * the envelope, and summed over the edges into each target, in the order of the edges.
- * In: message [edges][rows][C], m-major; rows 3 (m = 0 only), 7 or 9.  Out: x [nodes][9][C], l-major,
- * added.  Backward: g_message, and of every edge the torque, (35), and the derivative by the distance
- * that goes through the envelope, in 1/A. */
+ * In: message [edges][rows][C], m-major; rows 3 (m = 0 only), 7 or 9.
+ * Out: x [nodes][9][C], l-major, added.
+ * Backward: g_message, and of every edge the torque, (35), and the derivative by the distance that
+ * goes through the envelope, in 1/A. */
 #include "edge_stages/rotation.h"
 #include "stages.h"
 

@@ -1,6 +1,6 @@
-/* What is done with an edge's Wigner matrix, for the nine l-major rows of one channel: rotate into the
- * edge's frame, y = D x; rotate back, x = D^T y, docs/model.md (16), (21); and the torque, (35).
- * d [34]: the entries of D_1 [3][3] and D_2 [5][5] (graph/edge_geometry.h). */
+/* What is done with an edge's Wigner matrix, for the nine l-major rows of one channel: rotate into
+ * the edge's frame, y = D x; rotate back, x = D^T y, docs/model.md (16), (21); and the torque,
+ * (35).  d [34]: the entries of D_1 [3][3] and D_2 [5][5] (graph/edge_geometry.h). */
 #ifndef UMAS_ROTATION_H
 #define UMAS_ROTATION_H
 
@@ -32,10 +32,10 @@ static inline void rotate_back(const real *d, const real y[9], real x[9]) {
     }
 }
 
-/* The torque g . J_x y and g . J_z y: how fast g . y changes when the frame of y turns about its own
- * x or z axis.  J are the generators of rotations for l = 1, 2.  These two numbers an edge stand for
- * the derivative by the edge's direction, so that D itself is never differentiated.  A turn about the
- * frame's y axis, which is the edge, changes nothing. */
+/* The torque g . J_x y and g . J_z y: how fast g . y changes when the frame of y turns about its
+ * own x or z axis.  J are the generators of rotations for l = 1, 2.  These two numbers an edge
+ * stand for the derivative by the edge's direction, so that D itself is never differentiated.  A
+ * turn about the frame's y axis, which is the edge, changes nothing. */
 static inline void torque(const real g[9], const real y[9], real *about_x, real *about_z) {
     const real root_3 = (real)1.7320508075688772935;
     *about_x = g[3] * y[2] - g[2] * y[3] + g[4] * y[5] - g[5] * y[4] +

@@ -3,9 +3,10 @@
  *     y_{m=0} = W_m0 [x_0, x_1, x_2] + b_m0
  *     y_{+m} = W_1 r - W_2 i,      y_{-m} = W_2 r + W_1 i      r, i: all rows of +m and of -m
  *
- * It maps K channels of a message to N and mixes rows of the same |m| only; the m = 0 part has `extra`
- * scalars in front, the gates.  All of it are matrix products with one row an edge.
- * In: x [edges][rows][K], m-major.  Out: y [edges][extra + rows N].  No units. */
+ * It maps K channels of a message to N and mixes rows of the same |m| only; the m = 0 part has
+ * `extra` scalars in front, the gates.  All of it are matrix products with one row an edge.
+ * In: x [edges][rows][K], m-major.
+ * Out: y [edges][extra + rows N].  No units. */
 #include "blas.h"
 #include "stages.h"
 

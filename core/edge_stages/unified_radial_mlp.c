@@ -4,7 +4,8 @@
  *     a_0 = W_basis b(d) + source[Z_s] + target[Z_t]
  *
  * In: of a chunk of edges, the distance basis b [edges][G] and the elements of both ends.
- * Out: rad [edges][outputs], no unit; backward: the derivative of the energy by each distance, 1/A. */
+ * Out: rad [edges][outputs], no unit; backward: the derivative of the energy by each distance, 1/A.
+ */
 #include <tgmath.h>
 
 #include "activation.h"

@@ -1,9 +1,12 @@
 /* One evaluation on the CPU: the whole of docs/model.md, in its order, forward (13) to (26) and
  * backward (28) to (38).
  *
- * In: the atoms of this rank, positions in A.  Out: energy and virial in eV, forces in eV/A.
- * Threads share out chunks of edges (of whole targets, cpu_workspace.h) and blocks of nodes.  Every sum
- * runs in the order of atoms and edges, so that results are the same bits for any number of threads. */
+ * In: the atoms of this rank, positions in A.
+ * Out: energy and virial in eV, forces in eV/A.
+ *
+ * Threads share out chunks of edges (of whole targets, cpu_workspace.h) and blocks of nodes.  Every
+ * sum runs in the order of atoms and edges, so that results are the same bits for any number of
+ * threads. */
 #include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -101,7 +104,8 @@ static void edges_forward(const step *s, int layer, real *x_mid) {
     }
 }
 
-/* From g_x to the chunk's part of `gradient`, node.g_target and g_source [edges of the chunk][9][C]. */
+/* From g_x to the chunk's part of `gradient`, node.g_target and g_source [edges of the
+ * chunk][9][C]. */
 static void chunk_backward(const step *s, int layer, int chunk, real *g_source) {
     workspace *ws = s->ws;
     const block_weights *w = &s->weights->blocks[layer];
@@ -125,8 +129,8 @@ static void chunk_backward(const step *s, int layer, int chunk, real *g_source) 
     unified_radial_mlp_backward(s->a, &w->radial, &b->chunk, &b->radial_act, b->g_radial, gradient);
 }
 
-/* Add the source gradients of edges begin .. end - 1 to the nodes they leave: a thread has a node and
- * adds up its edges in their order. */
+/* Add the source gradients of edges begin .. end - 1 to the nodes they leave: a thread has a node
+ * and adds up its edges in their order. */
 static void sum_over_sources(const step *s, int64_t begin, int64_t end) {
     workspace *ws = s->ws;
     const umas_edges *edges = &ws->edges;
@@ -143,8 +147,9 @@ static void sum_over_sources(const step *s, int64_t begin, int64_t end) {
     }
 }
 
-/* From g_x, the gradient by x_mid, to g_source and g_target.  Chunks go in waves: the source gradients
- * of a wave's edges are stored one by one and then summed, so that they need room for a wave only. */
+/* From g_x, the gradient by x_mid, to g_source and g_target.  Chunks go in waves: the source
+ * gradients of a wave's edges are stored one by one and then summed, so that they need room for a
+ * wave only. */
 static void edges_backward(const step *s, int layer) {
     workspace *ws = s->ws;
     size_t width = 9 * s->a->sphere_channels;
@@ -196,8 +201,8 @@ static void embed(const step *s, real *x) {
             memcpy(x + n * 9 * C, s->weights->sphere + s->atoms->element[n] * C, C * sizeof(real));
 }
 
-/* Nodes are worked on in blocks of CHUNK_NODES: how many nodes a block has, the number of blocks, and
- * where a block begins in [owned][9][C]. */
+/* Nodes are worked on in blocks of CHUNK_NODES: how many nodes a block has, the number of blocks,
+ * and where a block begins in [owned][9][C]. */
 static int block_count(const step *s, int block) {
     int left = s->atoms->owned - block * CHUNK_NODES;
     return left < CHUNK_NODES ? left : CHUNK_NODES;
@@ -262,7 +267,8 @@ static void nodes_backward(const step *s, int layer, const real *x_mid) {
     }
 }
 
-/* Energies of the network, lines (25) and (28), and g_x, the gradient by the last layer's features. */
+/* Energies of the network, lines (25) and (28), and g_x, the gradient by the last layer's features.
+ */
 static void head(const step *s, const real *x) {
     const dense_weights *w = s->weights;
     int C = s->a->sphere_channels;

@@ -1,5 +1,5 @@
-/* Memory of the CPU engine: reserved, counted, freed; and edges cut into chunks.  Sizes of arrays are
- * those that cpu_workspace.h gives. */
+/* Memory of the CPU engine: reserved, counted, freed; and edges cut into chunks.  Sizes of arrays
+ * are those that cpu_workspace.h gives. */
 #include "engine/cpu_workspace.h"
 
 #include <omp.h>
@@ -119,8 +119,8 @@ static int reserve_threads(workspace *ws, const umas_architecture *a, int longes
     return ok;
 }
 
-/* A wave is the chunks whose source gradients are summed together.  It has a few chunks a thread, so
- * that threads end it at about the same time. */
+/* A wave is the chunks whose source gradients are summed together.  It has a few chunks a thread,
+ * so that threads end it at about the same time. */
 static int reserve_wave(workspace *ws, const umas_architecture *a, int longest_chunk) {
     ws->wave_chunks = 4 * ws->threads < ws->chunks ? 4 * ws->threads : ws->chunks;
     int64_t edges = (int64_t)ws->wave_chunks * longest_chunk;

@@ -81,7 +81,7 @@ typedef struct workspace {
 /* Activations kept an edge: conv_1 and conv_2. */
 static inline size_t kept_width(const umas_architecture *a) {
     size_t rows = message_rows(a->mmax);
-    return (rows + 2) * (size_t)a->hidden_channels + rows * (size_t)a->sphere_channels;
+    return (rows + 2) * a->hidden_channels + rows * a->sphere_channels;
 }
 
 /* Make room for the atoms and for ws->edges, cut the edges into chunks and decide which

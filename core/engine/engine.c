@@ -222,8 +222,8 @@ static umas_status check_elements(const umas_engine *engine, const umas_atoms *a
     return UMAS_OK;
 }
 
-/* The protocol of ranks.h.  A neighbour list that this call does not get to evaluate counts as changed
- * in the next call, too. */
+/* The protocol of ranks.h.  A neighbour list that this call does not get to evaluate counts as
+ * changed in the next call, too. */
 static umas_status evaluate(umas_engine *engine, const umas_atoms *atoms, umas_result *result,
                             umas_error *error) {
     const umas_exchange *exchange = engine->setup.exchange;

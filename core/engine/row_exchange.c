@@ -1,5 +1,5 @@
-/* Rows of h to the ranks that need them, between docs/model.md (15) and (16), and their gradients back
- * after (34).  rows [nodes][width]: owned ones first, then those of atoms of other ranks. */
+/* Rows of h to the ranks that need them, between docs/model.md (15) and (16), and their gradients
+ * back after (34).  rows [nodes][width]: owned ones first, then those of atoms of other ranks. */
 #include "engine/row_exchange.h"
 
 #include <string.h>

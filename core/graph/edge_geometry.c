@@ -19,8 +19,8 @@ static void harmonics_2(const double a[3], const double b[3], double y[5]) {
     y[4] = S * (a[2] * b[2] - a[0] * b[0]);
 }
 
-/* D_1 is the rotation R itself; (D_2)_ab = tr(L_a R L_b R^T): row a is R^T L_a R in the basis of the
- * L_b. */
+/* D_1 is the rotation R itself; (D_2)_ab = tr(L_a R L_b R^T): row a is R^T L_a R in the basis of
+ * the L_b. */
 static void wigner_entries(double frame[3][3], real *wigner) {
     for (int i = 0; i < 9; i++) wigner[i] = (real)frame[i / 3][i % 3];
     const double *x = frame[0], *y = frame[1], *z = frame[2];

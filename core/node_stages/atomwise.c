@@ -6,7 +6,8 @@
  *     pre   = linear_1(h)                        [9][H]
  *     post  = silu(pre_0) and pre_k sigmoid(gates_l)
  *     y    += linear_2(post)                     [9][C]
- * In: h [count][9][C], l-major.  Out: y [count][9][C].  Features have no unit. */
+ * In: h [count][9][C], l-major.
+ * Out: y [count][9][C].  Features have no unit. */
 #include "activation.h"
 #include "blas.h"
 #include "row_order.h"

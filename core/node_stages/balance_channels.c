@@ -3,8 +3,8 @@
  *     x_{i,0,c} -= (sum_j x_{j,0,c} - target) / N      for the scalar channels c in [first, end)
  *
  * The sum is over all atoms of the system, those of other ranks included, so that it becomes the
- * target: the charge, or the spin multiplicity - 1.  In and out: x [owned][9][C]; only atoms with an
- * element take part.  Sums are in double. */
+ * target: the charge, or the spin multiplicity - 1.
+ * In and out: x [owned][9][C]; only atoms with an element take part.  Sums are in double. */
 #include "stages.h"
 #include "status.h"
 

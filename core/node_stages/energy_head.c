@@ -2,8 +2,9 @@
  *
  *     e = w_4 . silu(W_2 silu(W_0 v + b_0) + b_2) + b_4,      v = row 0 of x
  *
- * In: x [count][9][C], after the last norm.  Out: energy [count] of the network, without the task's
- * rmsd and references, no unit; backward: g_x [count][9][C], rows 1 to 8 zero. */
+ * In: x [count][9][C], after the last norm.
+ * Out: energy [count] of the network, without the task's rmsd and references, no unit; backward:
+ * g_x [count][9][C], rows 1 to 8 zero. */
 #include "activation.h"
 #include "blas.h"
 #include "stages.h"

@@ -1,10 +1,11 @@
 /* The RMS norm of node features, docs/model.md (15), and its backward pass, (31).
  *
- * The scalars (l = 0) are centred over the channels, x~; then every row is divided by one number, the
- * root of the mean square over channels in which each degree has the same weight beta_l:
+ * The scalars (l = 0) are centred over the channels, x~; then every row is divided by one number,
+ * the root of the mean square over channels in which each degree has the same weight beta_l:
  *     iota = (1/C sum_{k,c} beta_l x~_{k,c}^2 + 1e-5)^(-1/2),      y_{k,c} = w_{l,c} iota x~_{k,c}
  * and b (and `shift`, the csd of line (16)) are added to the scalars.
- * In: x [count][9][C], l-major; w [3][C] by degree, b [C].  Out: y [count][9][C].  No units. */
+ * In: x [count][9][C], l-major; w [3][C] by degree, b [C].
+ * Out: y [count][9][C].  No units. */
 #include <tgmath.h>
 
 #include "row_order.h"

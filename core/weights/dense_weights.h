@@ -1,6 +1,6 @@
-/* The weights of the one dense model that serves a composition, task, charge and spin: what the merge
- * of the experts, docs/model.md (8) to (10), leaves for the stages.  Names of arrays are those of
- * docs/model.md. */
+/* The weights of the one dense model that serves a composition, task, charge and spin: what the
+ * merge of the experts, docs/model.md (8) to (10), leaves for the stages.  Names of arrays are
+ * those of docs/model.md. */
 #ifndef UMAS_DENSE_WEIGHTS_H
 #define UMAS_DENSE_WEIGHTS_H
 
@@ -16,8 +16,8 @@
 #define merge_experts PRECISE(umas_merge_experts)
 
 /* A radial MLP, docs/model.md (11), (12).  The part of the first layer that reads the element
- * embeddings does not depend on the distance: `source` and `target` hold its result for every element,
- * with the bias in `target`. */
+ * embeddings does not depend on the distance: `source` and `target` hold its result for every
+ * element, with the bias in `target`. */
 typedef struct radial_weights {
     int outputs;
     real *basis;               /* [B][G] */

@@ -4,8 +4,8 @@
  *     mix = softmax(routing network of [mean e_composition, csd]) + 0.005
  *     W   = sum_X mix_X W_X      for the weights of SO(2) convolutions; all others are copied
  *
- * In: the tensors of a model file, and how many atoms of every element the system has.  Out:
- * dense_weights.  Computed in double, stored as `real`. */
+ * In: the tensors of a model file, and how many atoms of every element the system has.
+ * Out: dense_weights.  Computed in double, stored as `real`. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -101,8 +101,8 @@ static void blend(size_t count, int experts, const double *mix, const float *fro
     }
 }
 
-/* table [Z][B] = embedding [Z][B] w^T (+ bias [B]); w: B columns of net.0, which has B rows of `stride`
- * numbers */
+/* table [Z][B] = embedding [Z][B] w^T (+ bias [B]); w: B columns of net.0, which has B rows of
+ * `stride` numbers */
 static void tabulate(const umas_architecture *a, const float *w, int stride, const float *embedding,
                      const float *bias, real *table) {
     int B = a->edge_channels;

@@ -1,3 +1,17 @@
+/* The edge-degree embedding, docs/model.md (14), and its gradient, (32), (36).
+ *
+ *     x_t += 1/5 sum_{s -> t} f(d) D^T [rad_deg]_{m = 0}
+ *
+ * In: the edge list and a table of the radial functions, [pair][knot][3][3 C], as cubic Hermite
+ * pieces in fp32.
+ * Out: x [owned][9][C], added; backward: of each edge its torque and its derivative by the
+ * distance, 1/A.
+ *
+ * A block has one node: 4 groups of 64 threads, two channels a thread; each group takes every
+ * fourth edge into the node.  Forward, a group sums in registers, and the groups' sums are added in
+ * shared memory in a fixed order.  Backward, the node's gradient stays in registers, and each warp
+ * adds what its 64 channels give to a slot of its own in the edge's gradient, so there are no
+ * atomics. */
 #include "edge_stages/edge_stages.cuh"
 #include "edge_stages/rotation.cuh"
 #include "weights/radial_table.cuh"

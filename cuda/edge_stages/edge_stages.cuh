@@ -1,11 +1,14 @@
-/* The stages that work on edges, forward and backward.  Launchers queue kernels on a stream.
- * S is how arrays over edges are stored: __half (mixed) or float (single); sums are fp32.
- * ROWS of a message are 9 (mmax 2) or 7 (mmax 1), m-major as in core/edge_stages/rotation.h.
+/* The stages over edges, forward and backward: docs/model.md (12), (14), (16), (20), (21), and
+ * their gradients, (27), (32), (34), (36).  Launchers queue kernels on a stream.
  *
- * Kernels that turn features are node-centric: a block holds one node's nine rows and passes over
- * the edges into it and out of it, so nothing is gathered and sums have a fixed order (design,
- * section 4).  Arrays over edges hold one chunk: edge e of the list is row e - begin.  They visit all
- * nodes, or those that the chunk concerns where edges.visit says which. */
+ * S is how arrays over edges are stored: __half (mixed) or float (single); sums are fp32.  ROWS of
+ * a message are 9 (mmax 2) or 7 (mmax 1), m-major as in core/row_order.h.  Features have no unit.
+ *
+ * Kernels that rotate features are node-centric: a block has one node at a time, keeps its nine
+ * rows in registers and walks over the edges into the node and out of it.  So each node is read
+ * once, nothing is gathered, and sums over edges have a fixed order without atomics.  Arrays over
+ * edges hold one chunk: edge e of the list is row e - begin.  Blocks visit all nodes, or those that
+ * have edges in the chunk where edges.visit says which. */
 #ifndef UMAS_EDGE_STAGES_CUH
 #define UMAS_EDGE_STAGES_CUH
 

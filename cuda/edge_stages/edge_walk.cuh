@@ -1,5 +1,11 @@
-/* A warp on its way over the edges of a node: what it reads of the next edge is copied to shared memory
- * while it works on one, so that it never waits for the memory and needs no registers for that. */
+/* Software-pipelined loop of one warp over a node's edges: cp.async prefetches the next edge's
+ * inputs into shared memory while the current edge is processed.  So a warp does not wait for
+ * memory, and the inputs on their way take no registers.
+ *
+ * Two warps share an edge: each has 64 of the 128 channels, two a lane, and two buffers of its own
+ * in shared memory, for the current edge and for the next.  Inputs whose address must be looked up
+ * first (a row of a table) have their table index prefetched two edges ahead, into one of four
+ * places. */
 #ifndef UMAS_EDGE_WALK_CUH
 #define UMAS_EDGE_WALK_CUH
 

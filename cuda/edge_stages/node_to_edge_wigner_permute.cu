@@ -1,3 +1,22 @@
+/* From nodes to edges, docs/model.md (16), and its gradient, (34), (36).
+ *
+ *     message_k = (D [h_s, h_t])_k rad_rho(k)
+ *
+ * In: h [nodes][9][C] fp32; radial functions of the chunk's edges, or tables of them.
+ * Out: message [edges][rows][2 C] of type S, m-major, the source's half first.
+ * Backward: g_h [nodes][9][C], and of each edge its torque and its derivative by the distance, 1/A.
+ *
+ * A block has one node at a time, whose nine rows (and backward their gradients) are in registers:
+ * 4 groups of 64 threads, two channels a thread.  The groups take turns with the node's edges:
+ * first those into it, whose message's second half it gives, then those out of it, whose first half
+ * it gives.  With few nodes, four blocks share a node forward, and a block has up to 8 groups
+ * backward, to fill the GPU.
+ *
+ * Shared memory holds, for each warp, two buffers with what it reads of an edge: radial functions
+ * and record, backward also the gradient of the message and the edge's gradient so far.  cp.async
+ * fills one while the warp works on the other (edge_walk.cuh).  Backward, the groups' sums are
+ * added there at the end.  So every number of a message is moved once, every node is read once, and
+ * no sum needs atomics. */
 #include "edge_stages/edge_stages.cuh"
 #include "edge_stages/rotation.cuh"
 

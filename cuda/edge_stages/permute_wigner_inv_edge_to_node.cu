@@ -1,3 +1,20 @@
+/* From edges to nodes, docs/model.md (21), and its gradient, (32).
+ *
+ *     x_t += sum_{s -> t} f(d) D^T (message + bias)
+ *
+ * In: message [edges][rows][C] of type S, m-major, the second convolution's result without its bias
+ * [3][C], which is added here to the m = 0 rows.
+ * Out: x [owned][9][C] fp32, added.
+ * Backward: g_message, and of each edge its torque and its derivative by the distance through the
+ * envelope, 1/A.
+ *
+ * A block has one target node at a time: 4 groups of 64 threads (8 forward where nodes are few),
+ * two channels a thread.  The groups take turns with the edges into the node.  Forward, each sums
+ * in registers, and the groups' sums are added in shared memory in a fixed order.  Backward, the
+ * node's gradient is in registers; where nodes are few, four blocks share a node.
+ *
+ * Shared memory holds, for each warp, two buffers with what it reads of an edge, message and
+ * record, which cp.async fills one edge ahead (edge_walk.cuh). */
 #include "edge_stages/edge_stages.cuh"
 #include "edge_stages/rotation.cuh"
 

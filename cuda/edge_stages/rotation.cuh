@@ -1,4 +1,11 @@
-/* What is done with an edge's Wigner entries, for two channels at a time: core/edge_stages/rotation.h. */
+/* What is done with an edge's Wigner matrix, for two channels a thread: rotate and rotate back,
+ * docs/model.md (16), (21), the torque, (35), and the order of rows, (7).  Counterpart:
+ * core/edge_stages/rotation.h, core/row_order.h.
+ *
+ * Below that, what all node-centric kernels share.  A block has one node at a time and LANES groups
+ * of 64 threads; a group has an edge at a time, a thread two channels of all nine rows.  At the end
+ * the groups' sums are added in shared memory, [LANES - 1][9][64] float2, in the order of the
+ * groups. */
 #ifndef UMAS_ROTATION_CUH
 #define UMAS_ROTATION_CUH
 

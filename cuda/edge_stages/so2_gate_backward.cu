@@ -1,4 +1,14 @@
-/* The gradient of conv2's input and of the gate in one kernel, on Hopper. */
+/* The gradients of the second SO(2) convolution and of the gate in one kernel, docs/model.md (33),
+ * (27); Hopper, 16 bits.  Fused, the gradient behind the gate never goes to memory.
+ *
+ * In: g_conv_2 [edges][rows][C] and what the gate left, gated [edges][3 C inputs, rows C], fp16.
+ * Out: g_conv_1 [edges][2 C gates, rows C] fp16.  Sums are fp32.
+ *
+ * products/tiled_product.cuh says how a block multiplies.  A part of the work is half of the
+ * channels of all rows of a tile of edges.  Passes run over m = 1, m = 2 and then m = 0, so that
+ * the gradients of the gates, sums over rows in registers, are complete at the end.  After each
+ * pass, the parts of `gated` that its epilogue needs come through the same ring of shared-memory
+ * buffers as boxes of 64 columns of the tile's edges. */
 #include "products/so2_tiles.cuh"
 #include "products/tiled_product.cuh"
 

@@ -1,4 +1,15 @@
-/* conv1 and the gate of its result in one kernel, on Hopper. */
+/* The first SO(2) convolution and the gate in one kernel, docs/model.md (17) to (20); Hopper, 16
+ * bits.  Fused, the convolution's result never goes to memory.  gate.cu does the same elsewhere.
+ *
+ * In: message [edges][rows][2 C] fp16, bias [5 C].
+ * Out: gated [edges][3 C inputs, rows C] fp16 (edge_stages.cuh).  Sums are fp32.
+ *
+ * products/tiled_product.cuh says how a block multiplies.  A part of the work is half of the
+ * channels of all rows of a tile of edges, so that a thread's own accumulators hold the gates of
+ * the rows it gets.  Its passes are: both gates and the scalars (192 columns), the m = 0 rows of
+ * degrees 1 and 2 (128), m = 1 (256), m = 2 (128).  After each pass the epilogue adds the bias,
+ * applies the gate and stores straight from registers.  The bias lies in shared memory behind the
+ * pipeline's buffers. */
 #include "products/so2_tiles.cuh"
 #include "products/tiled_product.cuh"
 

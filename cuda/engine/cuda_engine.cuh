@@ -1,4 +1,5 @@
-/* The CUDA engine's state: what an engine keeps between steps and cuda_step.cu works on. */
+/* The CUDA engine's state: what an engine keeps between steps and cuda_step.cu works on.  S is how
+ * arrays over edges are stored: __half (mixed) or float (single). */
 #ifndef UMAS_CUDA_ENGINE_CUH
 #define UMAS_CUDA_ENGINE_CUH
 

@@ -1,4 +1,8 @@
-/* One evaluation on the GPU, stage by stage: the counterpart of core/engine/cpu_engine.c. */
+/* One evaluation on the GPU, stage by stage: the whole of docs/model.md, in its order, forward (1)
+ * to (26) and backward (28) to (38).  The counterpart of core/engine/cpu_engine.c.  Everything is
+ * queued on one stream, and only what travels to other ranks on another, so that a step can be
+ * captured as a CUDA graph.  The host waits for nothing within a step, unless rows travel through
+ * host memory. */
 #include "engine/step_chunk.cuh"
 #include "engine/step_ranks.cuh"
 

@@ -1,4 +1,4 @@
-/* How much memory an engine holds. */
+/* How many bytes an engine holds, on the device and on the host. */
 #include "engine/cuda_engine.cuh"
 
 template <typename S> size_t cuda_engine<S>::device_bytes() const {

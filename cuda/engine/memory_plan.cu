@@ -1,3 +1,5 @@
+/* How much memory a step takes, and what is given up where that is too much: see memory_plan.cuh.
+ */
 #include "engine/memory_plan.cuh"
 
 #include <algorithm>

@@ -1,5 +1,5 @@
-/* A step's matrix products over a chunk of edges: by kernels for Hopper, which take the gate along, or by
- * cuBLAS. */
+/* A step's matrix products over a chunk of edges, docs/model.md (17) to (20), (27), (33) and the
+ * last layer of (12): by kernels for Hopper, which take the gate along, or by cuBLAS. */
 #ifndef UMAS_STEP_PRODUCTS_CUH
 #define UMAS_STEP_PRODUCTS_CUH
 

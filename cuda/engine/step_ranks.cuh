@@ -1,5 +1,6 @@
-/* Where the ranks of a step meet: sums over all atoms for the balanced channels, and features on their way
- * to other ranks. */
+/* Where the ranks of a step meet: sums over all atoms for the balanced channels, docs/model.md
+ * (24), (29), and rows of h on their way to other ranks between (15) and (16), their gradients
+ * after (34). */
 #ifndef UMAS_STEP_RANKS_CUH
 #define UMAS_STEP_RANKS_CUH
 

@@ -1,3 +1,15 @@
+/* Forces and virials from the gradients of all edges, docs/model.md (37), (38).  Counterpart:
+ * core/graph/edges.c.
+ *
+ * In: of each edge, the derivative of the network's energy by its distance and its torque, times
+ * gradient_scale, in four parts (two warps each at its target and its source).
+ * Out: forces in eV/A, virials in eV.
+ *
+ * edge_vectors: a thread has an edge and computes dE/dvector.  node_forces: a warp has a node; its
+ * lanes add up, in double, the vectors of the edges into the node and out of it, in an order that
+ * the list alone decides, so there are no atomics.  The virials of a block's 8 nodes are summed in
+ * shared memory and written as one partial sum a block, which total_virial, a single block, adds
+ * up. */
 #include "graph/edge_forces.cuh"
 
 namespace {

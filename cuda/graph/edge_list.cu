@@ -1,5 +1,17 @@
-/* Filter the candidates to the cutoff, sort by target and by source, and give every edge its
- * geometry.  Counterpart: core/graph/edges.c and core/graph/edge_geometry.c. */
+/* Builds the edge list, docs/model.md (1) to (3), (5), (6): filter the candidates to the cutoff,
+ * sort by target and by source, and give every edge its geometry.  Counterpart: core/graph/edges.c
+ * and core/graph/edge_geometry.c.
+ *
+ * A warp has one owned atom, and its lanes look at 32 candidates at a time.  count_edges counts the
+ * edges into every atom and out of every node.  Scans turn counts into where each atom's edges
+ * begin: CUB's, or one block in shared memory where nodes are few, which saves launches.
+ * fill_edges goes over the candidates again: a ballot numbers those that are edges, so that edges
+ * have the order of the candidates, and each lane writes its edge's vector, record and table
+ * index.  Edges out of a node are collected by atomics, in any order, so `finish` puts each node's
+ * in ascending order: sums over edges then have a fixed order.  Geometry is computed in double and
+ * stored in fp32.
+ *
+ * find_visits lists the nodes that have edges in a chunk: a thread has a node. */
 #include "graph/edge_list.cuh"
 
 #include <cub/block/block_scan.cuh>

@@ -1,9 +1,16 @@
-/* The graph on the device: what core/graph/edges.h is on the host, rebuilt from the candidates at every
- * step without the host knowing its size.
+/* The graph on the device, docs/model.md (1), (2), and the geometry of its edges, (3), (5), (6):
+ * what core/graph/ is on the host.  It is built from the candidates at every step, and the host
+ * does not know how many edges there are.
  *
- * Edges whose source is an owned atom (or an image of one) are inner edges, those that come from an
- * atom of another rank are outer ones: they wait for its features.  Both kinds share the arrays, inner
- * edges from place 0 on, outer ones behind the room for the inner ones, each sorted by target. */
+ * In: positions [total][3] in A, in double, and each owned atom's candidates.
+ * Out: edges sorted by target, a list of them by source, and of each edge its vector in A, its
+ * record (Wigner matrix, envelope, slope of the envelope in 1/A) and where its distance lies in
+ * tables of radial functions.
+ *
+ * Edges whose source is an owned atom, or an image of one, are inner edges.  Those that come from
+ * an atom of another rank are outer edges: they wait for its features.  Both kinds share the
+ * arrays: inner edges begin at 0, outer ones behind the room for inner ones, and each kind is
+ * sorted by target. */
 #ifndef UMAS_EDGE_LIST_CUH
 #define UMAS_EDGE_LIST_CUH
 

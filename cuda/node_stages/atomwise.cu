@@ -1,6 +1,22 @@
-/* The atom-wise part, norm_2 to residual, eight nodes a block.  Features stay in shared memory and
- * registers, a product's fragments [C][8 nodes] a row; weights stream from the L2 cache.  Eight
- * warps share the rows of degrees 0 and 1, or those of degree 2 and their gates. */
+/* The atom-wise part, docs/model.md (22), (23), with its norm, (15), and residual; and the gradient
+ * of all of it, (30), (31).
+ *
+ * In: x_mid [count][9][C] fp32.
+ * Out: x_next [count][9][C], and what the norm leaves for the backward pass (rms_norm_sh.cu).
+ * Backward: g_x, by x_next on entry, by x_mid on return.  Products are on tensor cores with the
+ * accuracy of fp32 (tensor_product.cuh).
+ *
+ * A block has eight nodes.  Warp n first normalises node n, or backward reads what the norm left of
+ * it; then each of eight warps has 16 of the 128 outputs of every product.  Rows come in two
+ * shares: those of degrees 0 and 1, and those of degree 2 with their gate.  Forward, a block has
+ * one share (8 warps).  Backward, it has both (16 warps), because the norm's gradient sums over all
+ * rows.
+ *
+ * Shared memory holds the rows that a product reads, a tile of 8 KB for each row of the eight
+ * nodes: up to 6 forward, 11 backward (nine rows and the gradients of the gates).  Everything else
+ * stays in registers; the weights stream from the L2 cache.  One fused kernel, because these
+ * products are small: on their own, their launches and intermediate arrays would take longer than
+ * they do. */
 #include "device.cuh"
 #include "node_stages/node_stages.cuh"
 #include "node_stages/rms_norm.cuh"

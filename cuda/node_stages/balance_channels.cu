@@ -1,3 +1,13 @@
+/* Balanced channels, docs/model.md (24); with target 0 their gradient, (29).
+ *
+ *     x_{i,0,c} -= (sum_j x_{j,0,c} - target) / N      for scalar channels c in [first, end)
+ *
+ * In and out: x [owned][9][C] fp32; sums in double, in a fixed order.
+ *
+ * With several ranks, or many atoms, there are two kernels: a sum (ordered_sum.cuh), which other
+ * ranks may add to, and `shift`, a thread a channel of an atom.  Up to 4096 atoms on one rank, one
+ * kernel does both, for both sets of channels: a block has a channel, its threads sum over atoms,
+ * its warps then over their lanes, and shared memory takes one sum a warp. */
 #include "device.cuh"
 #include "node_stages/node_stages.cuh"
 #include "node_stages/ordered_sum.cuh"

@@ -1,4 +1,14 @@
-/* The energy head, forward and backward at once, eight nodes a block; and the sum of energies. */
+/* The last norm and the energy head, docs/model.md (15), (25), forward and backward at once, (28),
+ * (31); and the sum of energies, (26).
+ *
+ * In: x [count][9][C] fp32.
+ * Out: energy [count] of the network, and g_x [count][9][C], the gradient of scale times it.
+ * sum_energies: energies of atoms and their sum, eV, in double.
+ *
+ * A block has eight nodes and 8 warps: warp n normalises node n; then each warp has 16 of the 128
+ * outputs of every product (tensor_product.cuh).  Shared memory holds one tile, the scalars that
+ * the next product reads, and the nodes' moments.  Activations stay in registers between the two
+ * passes, so nothing is computed or read twice. */
 #include "device.cuh"
 #include "node_stages/node_stages.cuh"
 #include "node_stages/ordered_sum.cuh"

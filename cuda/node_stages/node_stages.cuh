@@ -1,8 +1,11 @@
-/* The stages that work on nodes, forward and backward, in fp32.  Launchers: they queue kernels on
- * a stream and return; errors show at the engine's checks.  Shapes as in core/stages.h with
- * C = H = CHANNELS; g_ is the gradient by that array; outputs are overwritten unless "added".
- * Nothing uses floating-point atomics: the same bits on every run.  Arrays [.][C] begin at
- * multiples of 16 bytes.  A count of 0 queues nothing but the zeros of an empty sum. */
+/* The stages over nodes, forward and backward, in fp32: docs/model.md (13), (15), (22) to (26), and
+ * their gradients, (28) to (31).
+ *
+ * Launchers queue kernels on a stream and return; errors show at the engine's checks.  Shapes are
+ * those of core/stages.h with C = H = CHANNELS; g_ is the gradient by that array; outputs are
+ * overwritten unless "added".  No kernel has floating-point atomics, so results are the same bits
+ * on every run.  Arrays [.][C] begin at multiples of 16 bytes.  A count of 0 queues nothing but the
+ * zeros of an empty sum. */
 #ifndef UMAS_NODE_STAGES_CUH
 #define UMAS_NODE_STAGES_CUH
 

@@ -1,4 +1,6 @@
-/* The norm of a node that a warp holds: what rms_norm_sh and the fused kernels share. */
+/* The RMS norm of one node that a warp holds, docs/model.md (15): what rms_norm_sh.cu and the fused
+ * kernels share.  A lane has four channels of all nine rows; sums over channels are sums over the
+ * warp. */
 #ifndef UMAS_RMS_NORM_CUH
 #define UMAS_RMS_NORM_CUH
 

@@ -1,3 +1,15 @@
+/* The RMS norm, docs/model.md (15), with the csd of line (16) as `shift`, and its gradient, (31).
+ *
+ * In: x [count][9][C] fp32, w [3][C], b [C].
+ * Out: y [count][9][C] fp32; backward: g_x, added.
+ *
+ * What stays for the backward pass is not x but the rows before weights and bias, in the type of
+ * the arrays over edges, and 1 / rms of every node: they are all that the gradient needs, and y can
+ * be had again from them (norm_restore), so that neither x nor y has to be kept in fp32 for every
+ * layer.
+ *
+ * A warp has a node, a lane four channels of all nine rows, in registers: a node is read once, and
+ * sums over its channels need neither shared memory nor barriers. */
 #include "device.cuh"
 #include "node_stages/node_stages.cuh"
 #include "node_stages/rms_norm.cuh"

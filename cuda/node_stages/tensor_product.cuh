@@ -1,7 +1,13 @@
 /* Products on tensor cores with the accuracy of fp32: weights [C][C] times the rows of eight nodes.
- * Every number is a sum of two of 11 bits; of the four products that of the two small parts, 2^-22
- * of the whole, is left out.  Tensor cores cut sums off instead of rounding them, so they add up
- * eight channels at a time, and the rest is added outside. */
+ *
+ * Every number is split into two TF32 numbers of 11 bits, high + low.  Of the four products, high
+ * high, high low and low high are computed; low low, 2^-22 of the whole, is left out.  Tensor cores
+ * cut sums off instead of rounding them, so they add up eight channels at a time, and the rest is
+ * added outside.
+ *
+ * Eight warps share a product: each has 16 of the 128 outputs for all eight nodes.  Rows lie in
+ * shared memory as fragments, both parts side by side; each warp streams its weights from the L2
+ * cache, AHEAD steps of eight channels in advance. */
 #ifndef UMAS_TENSOR_PRODUCT_CUH
 #define UMAS_TENSOR_PRODUCT_CUH
 

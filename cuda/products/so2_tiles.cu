@@ -1,3 +1,8 @@
+/* Packing weights into tiles for the kernels of so2_tiles.cuh, on the host; and their tensor maps.
+ *
+ * A pass's tiles are [steps][n][64] fp16, swizzled as TMA and wgmma want them.  The columns of a
+ * result stand in such an order that a thread's accumulators are runs of eight neighbours, which it
+ * can store in 16-byte words. */
 #include "products/so2_tiles.cuh"
 
 #include <cudaTypedefs.h>

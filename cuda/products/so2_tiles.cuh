@@ -1,5 +1,7 @@
-/* The edges' convolutions on Hopper: products of an SO(2) convolution in one launch, fused with the
- * gate between them.  Their weights are packed once per merge into the tiles that are copied. */
+/* The edges' convolutions on Hopper in 16 bits, docs/model.md (17) to (20), (27), (33): all
+ * products of an SO(2) convolution in one launch, fused with the gate between the two
+ * convolutions.  Weights are packed once per merge, on the host, into the tiles that the kernels
+ * copy (tiled_product.cuh). */
 #ifndef UMAS_SO2_TILES_CUH
 #define UMAS_SO2_TILES_CUH
 

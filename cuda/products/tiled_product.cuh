@@ -1,12 +1,18 @@
-/* Products of rows over edges with frozen weights on Hopper: how they are cut into tiles, and the
- * pipeline that feeds the tensor cores.
+/* Products of rows over edges with frozen weights on Hopper, docs/model.md (17), (18), (33) and the
+ * last layer of (12): how they are cut into tiles, and the pipeline that feeds the tensor cores.
  *
- * A block has a tile of 128 edges at a time: two warpgroups multiply 64 each, a third copies 64
- * columns of their rows and the weights' tile for these columns into one of several places in shared
- * memory.  Two blocks of a cluster have different edges and the same weights, of which each copies
- * half to both.  A warpgroup keeps its sums of one pass, up to 256 columns of the result, in registers;
- * what becomes of them is the kernel's own.  Where edges are too few to give every block a tile, tiles
- * have 64 edges and blocks one warpgroup that multiplies. */
+ * A block has a tile of 128 edges at a time and three warpgroups.  Two multiply by wgmma, 64 edges
+ * each; the accumulators of a pass, up to 256 columns of the result, are in their registers
+ * (setmaxnreg gives them 232 a thread).  The third copies by TMA: for every step of 64 columns, the
+ * edges' rows and the weights' tile go into one of STAGES buffers in shared memory, whose mbarriers
+ * say when it is full and when it is free again.  Two blocks of a cluster have different edges and
+ * the same weights: each copies half of a tile to both, which halves the traffic from the L2
+ * cache.  What becomes of the accumulators, the epilogue, is each kernel's own.
+ *
+ * Shared memory, 195 KB: 4 buffers of 128 + 256 rows of 128 bytes, their mbarriers, conv1's bias.
+ * Blocks are as many as multiprocessors and take one part of the work after the other
+ * (tile_schedule).  Where edges are too few to give every block a tile, tiles have 64 edges and
+ * blocks one warpgroup that multiplies. */
 #ifndef UMAS_TILED_PRODUCT_CUH
 #define UMAS_TILED_PRODUCT_CUH
 

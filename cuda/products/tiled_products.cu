@@ -1,4 +1,9 @@
-/* The products of a convolution in one kernel, and that of the radial functions, on Hopper. */
+/* Products without a gate on Hopper: a convolution or its gradient in one kernel, docs/model.md
+ * (18), (33), and the last layer of the radial MLPs, (12).
+ *
+ * In: x [edges][width_x] fp16.
+ * Out: y [edges][width_y] fp16, without bias.  tiled_product.cuh says how a block multiplies.  The
+ * results of a pass leave while the next pass is multiplied (tile_outbox). */
 #include "products/so2_tiles.cuh"
 #include "products/tiled_product.cuh"
 

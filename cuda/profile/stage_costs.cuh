@@ -1,5 +1,6 @@
-/* What the stages of a step must move and multiply: every array read once and written once, however
- * often a kernel does, but for what all blocks share (weights outside products, radial tables). */
+/* What the stages of a step must at least move, in bytes, and multiply, in operations: every array
+ * is read once and written once, however often a kernel does it.  What all blocks share and the
+ * caches hold (weights outside products, tables of radial functions) is not counted. */
 #ifndef UMAS_STAGE_COSTS_CUH
 #define UMAS_STAGE_COSTS_CUH
 

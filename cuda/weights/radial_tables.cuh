@@ -1,5 +1,6 @@
-/* The tables of radial functions of the elements at hand: of the edge-degree embedding, and of the layers
- * either the radial functions themselves (16 bits) or the hidden layers of their MLPs. */
+/* The tables of radial functions, docs/model.md (12), of the elements at hand: of the edge-degree
+ * embedding, (14), and of the layers, (16), either the radial functions themselves (16 bits) or the
+ * hidden layers of their MLPs. */
 #ifndef UMAS_RADIAL_TABLES_CUH
 #define UMAS_RADIAL_TABLES_CUH
 
