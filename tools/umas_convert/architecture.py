@@ -233,6 +233,8 @@ def _mapping(options, deprecated, where):
     if mapping is not None and names is not None:
         raise ModelError(f"{where} has both {deprecated} and dataset_mapping")
     if mapping is None and isinstance(names, list):
+        if not all(isinstance(name, str) for name in names):
+            raise ModelError(f"{where}: {deprecated} holds something that is not a name")
         mapping = {name: name for name in names}
     if not isinstance(mapping, dict) or not mapping:
         raise ModelError(f"{where} has no dataset_mapping")
