@@ -20,6 +20,7 @@ import signal
 import struct
 import sys
 import traceback
+import warnings
 import zipfile
 from collections import OrderedDict
 from pathlib import Path, PurePosixPath
@@ -38,7 +39,7 @@ from umas_convert.checkpoint import Checkpoint
 from umas_convert.command import _one_line as one_line
 from umas_convert.model_file import tensor_shapes
 from umas_convert.tasks import read_tasks
-from umas_convert.unpickle import ALLOWED, RECORDS, STORAGES, load, plain
+from umas_convert.unpickle import ALLOWED, STORAGES, load, plain
 from umas_convert.weights import Weights
 
 SECONDS = 20  # of the processor; a run takes a millisecond
@@ -261,7 +262,7 @@ def change_settings(rng, settings):
             container[rng.choice([other, text(rng), integer(rng)])] = container.pop(key)
         elif kind == 2 and isinstance(container, dict) and container is not settings:
             container[rng.choice([rng.choice(found)[1], text(rng)])] = any_setting(rng, found)
-        elif kind == 3 and isinstance(container, list):
+        elif kind == 3 and isinstance(container, list) and container is not settings:
             container.insert(key, any_setting(rng, found))
         else:
             container[key] = any_setting(rng, found)
@@ -447,6 +448,7 @@ def main():
     signal.signal(signal.SIGVTALRM, end)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     path = Path(f"fuzzed-{os.getpid()}.pt")
+    warnings.simplefilter("error")  # a second line
     "".encode("cp437")  # what zipfile imports when it needs it
     sys.addaudithook(watch)
     if options.file:
