@@ -67,9 +67,9 @@ static int read_current(const char *path) {
         return 0;
     }
     current_size = fread(current, 1, sizeof current, file);
-    const int is_whole = fgetc(file) == EOF;
     fclose(file);
-    if (!is_whole) fprintf(stderr, "%s has more than %u bytes\n", path, CAPACITY);
+    const int is_whole = current_size < sizeof current;
+    if (!is_whole) fprintf(stderr, "%s has %u bytes or more\n", path, CAPACITY);
     return is_whole;
 }
 
@@ -79,6 +79,7 @@ static const input *any_input(uint64_t number) {
     return &kept[number / 2 % kept_count];
 }
 
+/* A run in four has two changes.  The state of a linear congruence chooses all of them. */
 static void run_mutations(uint64_t runs, uint64_t seed) {
     for (uint64_t run = 0; run < runs; run++) {
         seed = seed * 6364136223846793005u + 1442695040888963407u;

@@ -183,14 +183,14 @@ static void set_kind(yyjson_mut_val *value, uint64_t *seed) {
     }
 }
 
+/* Mostly of the same kind. */
 static void set_value(yyjson_mut_val *value, uint64_t *seed) {
-    if (below(seed, 4) == 0)
-        set_kind(value, seed);
-    else if (yyjson_mut_is_num(value))
+    const int is_kept = below(seed, 4) != 0;
+    if (is_kept && yyjson_mut_is_num(value))
         set_number(value, seed);
-    else if (yyjson_mut_is_str(value))
+    else if (is_kept && yyjson_mut_is_str(value))
         set_text(value, seed);
-    else if (yyjson_mut_is_bool(value))
+    else if (is_kept && yyjson_mut_is_bool(value))
         yyjson_mut_set_bool(value, !yyjson_mut_get_bool(value));
     else
         set_kind(value, seed);
@@ -216,6 +216,14 @@ static void add_copy(yyjson_mut_doc *tree, const place *to, const place *from) {
     }
 }
 
+/* A text or number that stands elsewhere in the tree. */
+static void copy_value(yyjson_mut_val *to, yyjson_mut_val *from) {
+    if (yyjson_mut_is_str(from))
+        yyjson_mut_set_strn(to, yyjson_mut_get_str(from), yyjson_mut_get_len(from));
+    else if (yyjson_mut_is_num(from) && yyjson_mut_is_num(to))
+        yyjson_mut_set_uint(to, yyjson_mut_get_uint(from));
+}
+
 void mutate_json(yyjson_mut_doc *tree, uint64_t *seed) {
     const place here = any_value(tree, seed), other = any_value(tree, seed);
     switch (below(seed, 10)) {
@@ -228,14 +236,7 @@ void mutate_json(yyjson_mut_doc *tree, uint64_t *seed) {
         if (here.key != NULL) set_text(here.key, seed);
         break;
     case 4:
-        if (yyjson_mut_is_str(other.value) && here.key != NULL && below(seed, 2))
-            yyjson_mut_set_strn(here.key, yyjson_mut_get_str(other.value),
-                                yyjson_mut_get_len(other.value));
-        else if (yyjson_mut_is_str(other.value))
-            yyjson_mut_set_strn(here.value, yyjson_mut_get_str(other.value),
-                                yyjson_mut_get_len(other.value));
-        else if (yyjson_mut_is_num(other.value) && yyjson_mut_is_num(here.value))
-            yyjson_mut_set_uint(here.value, yyjson_mut_get_uint(other.value));
+        copy_value(below(seed, 2) && here.key != NULL ? here.key : here.value, other.value);
         break;
     default: set_value(here.value, seed); break;
     }
