@@ -42,6 +42,12 @@ const char *__asan_default_options(void) { /* NOLINT(bugprone-reserved-identifie
     return "handle_abort=1:malloc_context_size=4:quarantine_size_mb=8:check_printf=0";
 }
 
+/* So that its findings are written, too: it does not know of the callback. */
+const char *__ubsan_default_options(void);  /* NOLINT(bugprone-reserved-identifier): its name */
+const char *__ubsan_default_options(void) { /* NOLINT(bugprone-reserved-identifier) */
+    return "abort_on_error=1:print_stacktrace=1";
+}
+
 /* Run the current input, and keep it if no other has had its outcome. */
 static void run_current(void) {
     int is_accepted;

@@ -67,37 +67,34 @@ typedef struct place {
     size_t index; /* in its parent */
 } place;
 
-typedef struct search {
-    size_t left; /* values to pass until the wanted one */
-    place found;
-} search;
-
-/* Values are passed in order; returns 1 once the wanted one has been met. */
-static int walk(search *s, place here, int depth) {
-    s->found = here;
-    if (s->left-- == 0) return 1;
+/* The child of this index in a container. */
+static place child(yyjson_mut_val *container, size_t wanted) {
     size_t index, count;
     yyjson_mut_val *key, *value;
-    if (depth > 50) return 0;
-    if (yyjson_mut_is_obj(here.value)) {
-        yyjson_mut_obj_foreach(here.value, index, count, key, value) {
-            if (walk(s, (place){value, key, here.value, index}, depth + 1)) return 1;
+    place found = {.value = container};
+    if (yyjson_mut_is_obj(container)) {
+        yyjson_mut_obj_foreach(container, index, count, key, value) {
+            if (index == wanted) found = (place){value, key, container, index};
         }
-    } else if (yyjson_mut_is_arr(here.value)) {
-        yyjson_mut_arr_foreach(here.value, index, count, value) {
-            if (walk(s, (place){value, NULL, here.value, index}, depth + 1)) return 1;
+    } else {
+        yyjson_mut_arr_foreach(container, index, count, value) {
+            if (index == wanted) found = (place){value, NULL, container, index};
         }
     }
-    return 0;
+    return found;
 }
 
+/* Down from the root, any child at a time, so that what stands alone is met as often as what stands
+ * in a long list. */
 static place any_value(yyjson_mut_doc *tree, uint64_t *seed) {
-    const place root = {.value = yyjson_mut_doc_get_root(tree)};
-    search all = {.left = SIZE_MAX};
-    walk(&all, root, 0);
-    search one = {.left = below(seed, SIZE_MAX - all.left)};
-    walk(&one, root, 0);
-    return one.found;
+    place here = {.value = yyjson_mut_doc_get_root(tree)};
+    while (yyjson_mut_is_ctn(here.value) && below(seed, 8) != 0) {
+        const size_t count = yyjson_mut_is_obj(here.value) ? yyjson_mut_obj_size(here.value)
+                                                           : yyjson_mut_arr_size(here.value);
+        if (count == 0) break;
+        here = child(here.value, below(seed, count));
+    }
+    return here;
 }
 
 static void set_number(yyjson_mut_val *value, uint64_t *seed) {
@@ -159,15 +156,17 @@ static void set_text(yyjson_mut_val *value, uint64_t *seed) {
                                         "UMA-S-1.2.1",
                                         "backbone.sphere_embedding.weight",
                                         "__metadata__"};
+    static const size_t lengths[] = {8,  62,  63,  64,  65,  94,  95,  96,
+                                     97, 199, 200, 201, 254, 255, 256, 300};
     static char length[301];
-    const size_t choice = below(seed, sizeof texts / sizeof *texts + 2);
-    if (choice >= 2) {
-        yyjson_mut_set_str(value, texts[choice - 2]);
+    const size_t choice = below(seed, sizeof texts / sizeof *texts + 6);
+    if (choice >= 6) {
+        yyjson_mut_set_str(value, texts[choice - 6]);
         return;
     }
     memset(length, 'x', sizeof length - 1);
-    if (choice == 0)
-        yyjson_mut_set_strn(value, length, 60 + below(seed, sizeof length - 60));
+    if (choice > 0)
+        yyjson_mut_set_strn(value, length, lengths[below(seed, sizeof lengths / sizeof *lengths)]);
     else
         yyjson_mut_set_strn(value, "zero\0byte", 9);
 }
