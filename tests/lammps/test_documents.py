@@ -25,11 +25,12 @@ DOCUMENTS = {  # and the folder that its commands run in
     "docs/file-format.md": ".",
     "docs/pair_umas.md": ".",
     "docs/performance.md": ".",
+    "docs/reliability.md": ".",
     "examples/README.md": "examples",
     "examples/bench-2000/README.md": "examples/bench-2000",
 }
 PROGRAMS = {"cmake", "compute-sanitizer", "ctest", "lmp", "mpirun", "pip", "python", "python3"}
-PROGRAMS |= {"torchrun", "cd"}
+PROGRAMS |= {"torchrun", "cd", "mkdir"}
 LAMMPS_COMMANDS = {"pair_style", "pair_coeff", "plugin", "units"}
 # how the blocks of output begin
 OUTPUTS = ("umas 0.1.0: ", "100% tests passed", '{"crc32":', "pair umas: ", "rows between GPUs ")
@@ -39,6 +40,7 @@ BUILDS = "builds everything, which is how this test came to run"
 TRAINING = "needs PyTorch, fairchem and hours; the test of label slow trains on a share of the data"
 GATED = "needs an account that Meta has granted access"
 GPU = "needs a GPU"
+ANOTHER = "builds for another LAMMPS and runs the tests there"
 CORES = "needs eight or sixteen cores; examples and bench_deck run these decks"
 NOT_HERE = {
     "cmake --workflow": BUILDS,
@@ -56,6 +58,14 @@ NOT_HERE = {
     "../umas-convert student.pt": TRAINING,
     "python3 -m venv hub": GATED,
     "hub/bin/": GATED,
+    "python3 -m venv lammps-2024": ANOTHER,
+    "lammps-2024/": ANOTHER,
+    "export PATH=$PWD/lammps-2024": ANOTHER,
+    "mkdir lammps-2026": ANOTHER,
+    "cmake -S": ANOTHER,
+    "cmake --build build/20": ANOTHER,
+    "cmake --build lammps-2026": ANOTHER,
+    "ctest --test-dir build/20": ANOTHER,
     "compute-sanitizer": GPU,
     "--profile": GPU,
     "--forces gpu.xyz": GPU,
