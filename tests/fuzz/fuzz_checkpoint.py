@@ -43,7 +43,7 @@ from umas_convert.unpickle import ALLOWED, STORAGES, load, plain
 from umas_convert.weights import Weights
 
 SECONDS = 20  # of the processor; a run takes a millisecond
-MEMORY = 2 * 2**30  # bytes
+MEMORY = 2 * 2**30  # bytes more than after the start
 NAMES = sorted(ALLOWED)
 FORBIDDEN = {
     *("os.system", "os.exec", "os.fork", "os.posix_spawn", "subprocess.Popen", "os.remove"),
@@ -446,7 +446,9 @@ def main():
     parser.add_argument("file", nargs="?", help="a finding to run once more")
     options = parser.parse_args()
     signal.signal(signal.SIGVTALRM, end)
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    most = pages * resource.getpagesize() + MEMORY
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
     path = Path(f"fuzzed-{os.getpid()}.pt")
     warnings.simplefilter("error")  # a second line
     "".encode("cp437")  # what zipfile imports when it needs it

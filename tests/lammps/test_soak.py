@@ -1,7 +1,8 @@
 """Long runs: energy that does not drift, memory that does not grow, a pressure that is kept.
 
 Dynamics are those of the trained potential student-SiO; runs for memory take the small random
-model.  Hours on a processor, so the preset `soak` runs this, and no other."""
+model.  Hours on a processor, so the preset `soak` runs this, and no other.  UMAS_SOAK_STEPS and
+UMAS_SOAK_TIMES of the environment are other numbers of steps and times; drift wants all of them."""
 
 import os
 import re
