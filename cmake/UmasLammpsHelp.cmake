@@ -18,3 +18,20 @@ function(umas_lammps_read_help help)
     endif()
     return(PROPAGATE UMAS_LAMMPS_VERSION UMAS_LAMMPS_NUMBER UMAS_LAMMPS_INTEGERS)
 endfunction()
+
+# How a LAMMPS was compiled to lay out std::string, from the names of functions in its program or
+# library: wheels for old systems have g++'s layout of before C++11.  Sets
+#   UMAS_LAMMPS_STRINGS   _GLIBCXX_USE_CXX11_ABI=0, or "" where that is not so, to compile with
+function(umas_lammps_read_symbols files)
+    set(UMAS_LAMMPS_STRINGS "")
+    foreach(file ${files})
+        file(STRINGS "${file}" symbol REGEX "^_ZN9LAMMPS_NS5Error3all" LIMIT_COUNT 1)
+        if(symbol MATCHES "RKSs") # the name of std::string then has an abbreviation of its own
+            set(UMAS_LAMMPS_STRINGS "_GLIBCXX_USE_CXX11_ABI=0")
+        endif()
+        if(symbol)
+            break()
+        endif()
+    endforeach()
+    return(PROPAGATE UMAS_LAMMPS_STRINGS)
+endfunction()

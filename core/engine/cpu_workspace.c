@@ -125,7 +125,7 @@ static int reserve_wave(workspace *ws, const umas_architecture *a, int longest_c
     ws->wave_chunks = 4 * ws->threads < ws->chunks ? 4 * ws->threads : ws->chunks;
     int64_t edges = (int64_t)ws->wave_chunks * longest_chunk;
     if (edges > ws->edges.count) edges = ws->edges.count;
-    if (edges <= ws->wave_capacity) return 1;
+    if (edges <= ws->wave_capacity && ws->wave_g_source) return 1;
     ws->wave_capacity = 0;
     if (!renew(&ws->wave_g_source, edges * 9 * a->sphere_channels, sizeof(real))) return 0;
     ws->wave_capacity = edges;

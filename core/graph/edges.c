@@ -56,9 +56,10 @@ static int reserve_rows(umas_edges *e, const umas_atoms *atoms) {
     return 1;
 }
 
+/* Room for an edge more, so that arrays without edges are there, too. */
 static int reserve_edges(umas_edges *e) {
-    if (e->count <= e->edge_capacity) return 1;
-    const int64_t n = e->count + e->count / 8;
+    if (e->count < e->edge_capacity) return 1;
+    const int64_t n = e->count + e->count / 8 + 1;
     if (!reserve((void **)&e->source, n, sizeof *e->source) ||
         !reserve((void **)&e->source_node, n, sizeof *e->source_node) ||
         !reserve((void **)&e->target, n, sizeof *e->target) ||

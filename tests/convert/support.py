@@ -151,7 +151,7 @@ def pickled(value):
 
 
 def _text(text):
-    content = text.encode()
+    content = text.encode("utf-8", "surrogatepass")
     return b"X" + struct.pack("<I", len(content)) + content
 
 

@@ -87,6 +87,26 @@ MALFORMED = {
 }
 
 
+NUMBER_TYPE = (
+    b"cnumpy\ndtype\n(" + text("f4") + b"\x89\x88tR(I3\n" + text("<") + b"NNNI-1\nI-1\nI0\ntb"
+)
+
+
+def array(shape, content=b""):
+    """Opcodes of a numpy array of this shape."""
+    begin = b"cnumpy._core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntC\x01btR(I1\n("
+    sizes = b"".join(b"I%d\n" % n for n in shape)
+    return begin + sizes + b"t" + NUMBER_TYPE + b"\x89C" + bytes([len(content)]) + content + b"tb"
+
+
+# Arrays of no bytes that would be 10^9 empty lists, or have sizes beyond all integers.
+MALFORMED |= {
+    "array of empty lists": (array([10**9, 0]), "not one of numbers"),
+    "array beyond all": (array([0, 10**30]), "not one of numbers"),
+    "array of fewer bytes": (array([2, 3], b"1234"), "numpy array of 4 bytes, not 24"),
+}
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
@@ -144,12 +164,15 @@ def check_nesting(folder):
     shared = b"]q\x00" + b"".join(
         b"](" + (b"h" + bytes([k])) * 10 + b"eq" + bytes([k + 1]) for k in range(30)
     )
+    # every list is in the next one, and all of them are in one list as well
+    chain = b"(]q\x00" + b"".join(b"]h" + bytes([k, 97, 113, k + 1]) for k in range(150)) + b"l"
     cases = {
         "deep list": (b"]" * 200000 + b"a" * 199999, "nested too deeply"),
         "deep tuple": (b")" + b"\x85" * 200000, "nested too deeply"),
         "deep tuple as a key": (b"})" + b"\x85" * 200000 + b"Ns", "malformed pickle"),
         "list in itself": (b"]q\x00h\x00a", "nested too deeply"),
-        "10^30 items by reference": (b"(" + shared + b"l", "not a task"),
+        "10^30 items by reference": (b"(" + shared + b"l", "has over 4194304 items"),
+        "deep by reference": (chain, "nested too deeply"),
     }
     for name, (opcodes, words) in cases.items():
         checkpoint = Checkpoint("uma-1.2.1")

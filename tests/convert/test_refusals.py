@@ -102,6 +102,17 @@ def second_head(checkpoint):
     heads["dipole"] = copy.deepcopy(heads["energyandforcehead"])
 
 
+def data_sets(*names):
+    """Names that share the embedding and the head of oc20, in its energy task."""
+
+    def change(checkpoint):
+        for mapping in (checkpoint.backbone["dataset_mapping"], checkpoint.head["dataset_mapping"]):
+            mapping.update(dict.fromkeys(names, "oc20"))
+        checkpoint.tasks[0]["datasets"] = list(names)
+
+    return change
+
+
 def no_field(name):
     def change(checkpoint):
         del checkpoint.fields[name]
@@ -320,6 +331,41 @@ REFUSED = {
     "no size": (tensor(FC_M0, shape=(0, 30, 48)), "is empty"),
     "size beyond all": (tensor(FC_M0, shape=(2**40, 30, 48), strides=(0, 0, 0)), "malformed shape"),
     "merged experts": (merged, "its experts are merged for one composition"),
+    "a hundred sizes": (tensor(FC_M0, shape=(1,) * 100, strides=(1,) * 100), "malformed shape"),
+    "a stride that is not taken": (
+        tensor(FC_M0, shape=(1, 30, 48), strides=(2**70, 48, 1)),
+        "has shape [1, 30, 48]",
+    ),
+    # found by tests/fuzz/fuzz_checkpoint.py
+    "data sets that are no names": (
+        backbone(dataset_mapping=None, dataset_list=[["omat"]]),
+        "dataset_list holds something that is not a name",
+    ),
+    "options of text": (head(head_kwargs="sum"), "its options are not a dictionary"),
+    "references computed by a list": (
+        references({"_target_": ["torch.tensor"], "_args_": [[0.0]]}),
+        "from ['torch.tensor'] are not supported",
+    ),
+    "a channel beyond all": (
+        backbone(charge_balanced_channels=[0, 10**30]),
+        "are not channels of 0 to 7",
+    ),
+    "a scale beyond all": (normalizers(rmsd=1e308), "are not numbers of use"),
+    "a single scale beyond all": (
+        normalizers(rmsd=tensor_of(1e300, "torch.FloatTensor")),
+        "are not numbers of use",
+    ),
+    # what the library would not load
+    "one element": (backbone(max_num_elements=1), "max_num_elements 1"),
+    "a model_id of two lines": (config(model_id="UMA\nS"), "model_id 'UMA\\nS' is not a name"),
+    "a long model_id": (config(model_id="x" * 64), "is not a name of up to 63 bytes"),
+    "half a character": (config(model_id="\ud800"), "is not a name"),
+    "a name of two words": (data_sets("two words"), "data set 'two words': names are one word"),
+    "a name of two lines": (data_sets("two\nlines"), "names are one word"),
+    "many data sets": (
+        data_sets(*map(str, range(250))),
+        "the backbone: 257 data sets, at most 256 are supported",
+    ),
     "size of text": (tensor(FC_M0, shape=("3", 30, 48)), "malformed offset"),
 }
 
@@ -414,6 +460,11 @@ def main():
             code, _, err = run(CONVERT, checkpoint.write(source), "-o", target, "--force")
             check(code == 0, f"{name}: exit status {code}: {err}")
             check(code == 0 and holds(read_model(target)[0]), f"{name}: not in the result")
+        # The library reads no control characters, which the name of a file may have.
+        odd = Checkpoint("uma-1.2.1").write(Path(folder) / "a\nb.pt")
+        code, _, err = run(CONVERT, odd, "-o", target, "--force")
+        check(code == 0, f"a name of two lines: exit status {code}: {err}")
+        check(read_model(target)[0]["source"]["name"] == "a?b.pt", "a name of two lines is shown")
     finish()
 
 

@@ -79,12 +79,12 @@ class Lammps:
         self.folder, self.count = folder, 0
 
     def run(self, deck, ranks=1, threads=1, files=None, fails=False, load=True, variables=None,
-            of_ranks=None, meanwhile=None):
+            of_ranks=None, meanwhile=None, timeout=TIMEOUT):
         """Run a deck in a folder of its own; files: {name: text} it reads.  Without `fails`, an
         error of the deck is one of the check; without `load`, the deck loads the plugin itself.
         variables: {name: text} of the environment.  of_ranks: [{name: value}] of the deck, where the
         ranks' command lines differ.  meanwhile(folder, process) is called once the deck has been
-        started."""
+        started.  timeout: s, for decks that are meant to take long."""
         self.count += 1
         folder = self.folder / f"{self.count}"
         folder.mkdir()
@@ -112,11 +112,11 @@ class Lammps:
             try:
                 if meanwhile:
                     meanwhile(folder, process)
-                process.wait(TIMEOUT)
+                process.wait(timeout)
             except subprocess.TimeoutExpired:
                 output.seek(0)
                 raise Failed(
-                    f"no end after {TIMEOUT} s on {ranks} ranks:\n{deck}\n{output.read()[-3000:]}"
+                    f"no end after {timeout} s on {ranks} ranks:\n{deck}\n{output.read()[-3000:]}"
                 ) from None
             finally:
                 process.kill()

@@ -27,11 +27,12 @@ DOCUMENTS = {  # and the folder that its commands run in
     "docs/model.md": ".",
     "docs/pair_umas.md": ".",
     "docs/performance.md": ".",
+    "docs/reliability.md": ".",
     "examples/README.md": "examples",
     "examples/bench-2000/README.md": "examples/bench-2000",
 }
 PROGRAMS = {"cmake", "compute-sanitizer", "ctest", "lmp", "mpirun", "pip", "python", "python3"}
-PROGRAMS |= {"torchrun", "cd"}
+PROGRAMS |= {"torchrun", "cd", "mkdir"}
 LAMMPS_COMMANDS = {"pair_style", "pair_coeff", "plugin", "units"}
 # how the blocks of output begin
 OUTPUTS = ("umas 0.1.0: ", "100% tests passed", '{"crc32":', "pair umas: ", "rows between GPUs ")
@@ -41,6 +42,7 @@ BUILDS = "builds everything, which is how this test came to run"
 TRAINING = "needs PyTorch, fairchem and hours; the test of label slow trains on a share of the data"
 GATED = "needs an account that Meta has granted access"
 GPU = "needs a GPU"
+ANOTHER = "builds for another LAMMPS and runs the tests there"
 CORES = "needs eight or sixteen cores; examples and bench_deck run these decks"
 NOT_HERE = {
     "cmake --workflow": BUILDS,
@@ -58,10 +60,21 @@ NOT_HERE = {
     "../umas-convert student.pt": TRAINING,
     "python3 -m venv hub": GATED,
     "hub/bin/": GATED,
+    "python3 -m venv lammps-2024": ANOTHER,
+    "lammps-2024/": ANOTHER,
+    "export PATH=$PWD/lammps-2024": ANOTHER,
+    "mkdir lammps-2026": ANOTHER,
+    "cmake -S": ANOTHER,
+    "cmake --build build/20": ANOTHER,
+    "cmake --build lammps-2026": ANOTHER,
+    "ctest --test-dir build/20": ANOTHER,
     "compute-sanitizer": GPU,
     "--profile": GPU,
     "--forces gpu.xyz": GPU,
     "umas-bench uma.safetensors --move 0 --atoms 100,1000,2000,10000,15000,20000": GPU,
+    "umas-bench uma.safetensors --move 0 --atoms 20,60,100,200,400,1000,2000,10000 --steps 20": GPU,
+    "umas-bench uma.safetensors --structure fccfull --atoms 108000 --steps 3": GPU,
+    "umas-bench uma.safetensors --atoms 1500000 --steps 2 --warmup 1": GPU,
     "umas-bench uma-s-random.safetensors": GPU,
     "lmp -in in.bench-2000 -var plugin /path/to/umasplugin.so -var model": GPU,
     "OMP_NUM_THREADS=16 lmp -in in.bench-2000": CORES,

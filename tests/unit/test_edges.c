@@ -265,6 +265,21 @@ static void test_limit(void) {
     structure_free(&s);
 }
 
+/* Pointers into arrays of no edges are formed, too (tests/fuzz found null ones). */
+static void test_no_edges(void) {
+    structure s = structure_create(1);
+    s.element[0] = 14;
+    umas_atoms atoms = neighbours_create(&s, CUTOFF, 0);
+    umas_edges edges = {0};
+    umas_error error;
+    CHECK(umas_edges_build(&edges, &atoms, CUTOFF, 0, &error) == UMAS_OK && edges.count == 0);
+    CHECK(edges.source != NULL && edges.source_node != NULL && edges.target != NULL);
+    CHECK(edges.vector != NULL && edges.out != NULL);
+    umas_edges_free(&edges);
+    neighbours_free(&atoms);
+    structure_free(&s);
+}
+
 int main(void) {
     test_cutoff();
     test_null_elements();
@@ -273,5 +288,6 @@ int main(void) {
     test_order_and_capacity();
     test_forces();
     test_limit();
+    test_no_edges();
     return check_report();
 }

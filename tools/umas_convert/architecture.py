@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from . import ModelError
 
 _MAX_ELEMENTS = 119
+_MAX_NAMES = 256  # data sets; what the library reads
+_ID_BYTES = 63
 _PLAIN_BACKBONES = ("escnmd_backbone", "fairchem.core.models.uma.escn_md.eSCNMDBackbone")
 _MOE_BACKBONES = ("escnmd_moe_backbone", "fairchem.core.models.uma.escn_moe.eSCNMDMoeBackbone")
 
@@ -67,6 +69,8 @@ def read_model_id(model_config):
     backbone = _backbone(model_config)
     model_id = model_config.get("model_id")
     if isinstance(model_id, str) and model_id.strip():
+        if not model_id.isprintable() or len(model_id.encode()) > _ID_BYTES:
+            raise ModelError(f"model_id {model_id!r} is not a name of up to {_ID_BYTES} bytes")
         # fairchem fills in "UMA-1.1" where release 1.1 has nothing.
         return "UMA-S-1.1" if model_id == "UMA-1.1" else model_id
     if backbone.get("model_version") in (1.1, "1.1"):
@@ -105,7 +109,7 @@ def read_architecture(model_config):
         "lmax": 2,
         "mmax": _integer(backbone, "mmax", 2, 2),
         "distance_functions": _integer(backbone, "num_distance_basis", 512, 4096, smallest=2),
-        "elements": _integer(backbone, "max_num_elements", 100, _MAX_ELEMENTS),
+        "elements": _integer(backbone, "max_num_elements", 100, _MAX_ELEMENTS, smallest=2),
         "experts": experts,
         "routing_channels": 2 * experts,
         "cutoff": _cutoff(backbone),
@@ -159,6 +163,8 @@ def read_head(model_config):
 
 
 def _check_head_options(name, options):
+    if not isinstance(options, dict):
+        raise ModelError(f"head {name}: its options are not a dictionary")
     if options.get("reduce", "sum") != "sum":
         raise ModelError(f"head {name}: reduce {options['reduce']!r} is not supported ('sum' is)")
 
@@ -220,10 +226,10 @@ def _channel_range(backbone, key, channels):
     if not listed:
         return [0, 0]
     first, end = min(listed), max(listed) + 1
-    if sorted(listed) != list(range(first, end)):
-        raise ModelError(f"{key} {listed} are not contiguous, which is not supported")
     if first < 0 or end > channels:
         raise ModelError(f"{key} {listed} are not channels of 0 to {channels - 1}")
+    if sorted(listed) != list(range(first, end)):
+        raise ModelError(f"{key} {listed} are not contiguous, which is not supported")
     return [first, end]
 
 
@@ -233,11 +239,15 @@ def _mapping(options, deprecated, where):
     if mapping is not None and names is not None:
         raise ModelError(f"{where} has both {deprecated} and dataset_mapping")
     if mapping is None and isinstance(names, list):
+        if not all(isinstance(name, str) for name in names):
+            raise ModelError(f"{where}: {deprecated} holds something that is not a name")
         mapping = {name: name for name in names}
     if not isinstance(mapping, dict) or not mapping:
         raise ModelError(f"{where} has no dataset_mapping")
     if any(not isinstance(name, str) for pair in mapping.items() for name in pair):
         raise ModelError(f"{where}: dataset_mapping holds something that is not a name")
+    if len(mapping) > _MAX_NAMES:
+        raise ModelError(f"{where}: {len(mapping)} data sets, at most {_MAX_NAMES} are supported")
     strangers = set(mapping.values()) - set(mapping)
     if strangers:
         raise ModelError(

@@ -111,7 +111,7 @@ class Checkpoint:
             raise ModelError(f"{where}: a negative or malformed offset, size or stride")
         if 0 in shape:
             raise ModelError(f"{where} is empty")
-        if math.prod(shape) > _LARGEST:
+        if len(shape) > 8 or math.prod(shape) > _LARGEST:
             raise ModelError(f"{where} has a malformed shape, {list(shape)}")
         last = tensor.offset + sum((n - 1) * stride for n, stride in zip(shape, strides))
         if last >= len(storage):
@@ -119,6 +119,7 @@ class Checkpoint:
                 f"{where} reaches number {last} of a storage that has {len(storage)}"
             )
         step = storage.itemsize
+        strides = [stride if n > 1 else 0 for n, stride in zip(shape, strides)]
         view = np.lib.stride_tricks.as_strided(
             storage[tensor.offset :], shape, [s * step for s in strides], writeable=False
         )

@@ -37,7 +37,7 @@ def numbers(value, where):
     if not isinstance(value, dict):
         return value
     target = value.get("_target_")
-    if target not in _TENSORS:
+    if not isinstance(target, str) or target not in _TENSORS:
         raise ModelError(f"{where} from {target!r} are not supported")
     given = arguments(value, ["data"], where).get("data")
     return _single(given) if _TENSORS[target] else given
@@ -58,4 +58,5 @@ def finite(value):
 def _single(value):
     if isinstance(value, list):
         return [_single(item) for item in value]
-    return float(np.float32(value)) if type(value) is float else value
+    with np.errstate(over="ignore"):  # to infinity, which is refused like any other
+        return float(np.float32(value)) if type(value) is float else value

@@ -73,6 +73,8 @@ def _numbers(content, kind, shape, by_columns):
         return None
     if any(type(n) is not int or n < 0 for n in shape) or len(shape) > 8:
         return None
+    if 0 in shape and len(shape) > 1:
+        return None  # few bytes, and as many empty lists as the other numbers say
     size = np.dtype("<" + kind.code).itemsize
     for n in shape:
         size *= n

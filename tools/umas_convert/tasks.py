@@ -8,6 +8,7 @@ from .literals import arguments, finite, number, numbers
 _NORMALIZERS = "fairchem.core.modules.normalization.normalizer."
 _REFERENCES = "fairchem.core.modules.normalization.element_references.ElementReferences"
 _NAME_BYTES = 63  # what umas_task of umas.h holds
+_MOST_TASKS = 256  # what the library reads
 
 
 def read_tasks(tasks_config, elements, embedding_row, head_slot):
@@ -35,8 +36,10 @@ def read_tasks(tasks_config, elements, embedding_row, head_slot):
                 f"task {config.get('name')!r}: property {config.get('property')!r} is not "
                 "supported (energy, forces and stress are)"
             )
-    if not tasks:
-        raise ModelError("tasks_config holds no energy task")
+    if not 0 < len(tasks) <= _MOST_TASKS:
+        raise ModelError(
+            f"tasks_config holds {len(tasks) or 'no'} energy tasks, 1 to {_MOST_TASKS} are possible"
+        )
     for config in derivatives:
         _check_derivative(config, tasks)
     return [tasks[name] for name in sorted(tasks)]
@@ -47,8 +50,8 @@ def _task(name, embedding_row, head_slot, scale, references):
         raise ModelError(f"data set {name!r} has an energy task but no embedding")
     if head_slot and name not in head_slot:
         raise ModelError(f"data set {name!r} has an energy task but no head")
-    if not 0 < len(name.encode()) <= _NAME_BYTES:
-        raise ModelError(f"data set {name!r}: names have 1 to {_NAME_BYTES} bytes")
+    if not name.isprintable() or " " in name or not 0 < len(name.encode()) <= _NAME_BYTES:
+        raise ModelError(f"data set {name!r}: names are one word of 1 to {_NAME_BYTES} bytes")
     return {
         "name": name,
         "embedding": embedding_row.get(name, 0),
@@ -91,7 +94,7 @@ def _rmsd(config):
     else:
         raise ModelError(f"{where} {target!r} is not supported ({_NORMALIZERS}Normalizer is)")
     mean, rmsd = number(given["mean"], where), number(given["rmsd"], where)
-    if not finite(mean) or not finite(rmsd) or rmsd <= 0:
+    if not finite(mean) or not finite(rmsd) or not 0 < rmsd < 1e30:
         raise ModelError(f"{where} mean {mean!r}, rmsd {rmsd!r} are not numbers of use")
     if mean != 0:
         raise ModelError(f"{where} mean {mean} is not supported (0 is)")

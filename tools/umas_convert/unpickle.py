@@ -147,6 +147,10 @@ _PUT = {"PUT", "BINPUT", "LONG_BINPUT"}
 _GET = {"GET", "BINGET", "LONG_BINGET"}
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
+# Of a configuration; those of the releases have some thousands and some ten.
+_MOST_ITEMS = 2**22
+_DEEPEST = 100
+
 
 def load(pickle_bytes):
     """The object that the pickle describes, made of plain data, Records, Globals and references.
@@ -380,37 +384,53 @@ def _wrong(name):
 def plain(value, numbers):
     """`value` with OmegaConf containers, tensors and arrays turned into dictionaries, lists and
     numbers; numbers(tensor) gives those of a TensorReference."""
-    return _plain(value, numbers, {}, 0)
+    return _plain(value, numbers, {}, 0)[0]
 
 
 def _plain(value, numbers, known, depth):
-    if depth > 100:
-        raise ModelError("the configuration in the checkpoint is nested too deeply")
+    """(plain value, its items, its depth); both count what is shared every time it is met, since
+    whoever writes the value out meets it as often."""
     if isinstance(value, python_objects.Array):
-        return value.values
-    if not isinstance(value, (dict, list, tuple, Record, TensorReference)):
-        return value
+        value = value.values
+    if isinstance(value, TensorReference):
+        key = "numbers", id(value)
+        if key not in known:
+            known[key] = numbers(value)  # kept here, as all that is known by its id must be
+        value = known[key]
+    if not isinstance(value, (dict, list, tuple, Record)):
+        return value, 1, 0
+    if depth > _DEEPEST:
+        raise ModelError("the configuration in the checkpoint is nested too deeply")
     if id(value) not in known:
-        known[id(value)] = _plain_container(value, numbers, known, depth)
+        found, inner = _plain_container(value, numbers, known, depth)
+        items = 1 + sum(item[1] for item in inner)
+        height = 1 + max((item[2] for item in inner), default=0)
+        if items > _MOST_ITEMS:
+            raise ModelError(f"the configuration in the checkpoint has over {_MOST_ITEMS} items")
+        known[id(value)] = found, items, height
+    if depth + known[id(value)][2] > _DEEPEST:
+        raise ModelError("the configuration in the checkpoint is nested too deeply")
     return known[id(value)]
 
 
 def _plain_container(value, numbers, known, depth):
-    if isinstance(value, TensorReference):
-        return numbers(value)
+    """(plain value, what _plain gives for all that is in it)"""
     if isinstance(value, dict):
-        return {key: _plain(item, numbers, known, depth + 1) for key, item in value.items()}
+        inner = [_plain(item, numbers, known, depth + 1) for item in value.values()]
+        return {key: item[0] for key, item in zip(value, inner)}, inner
     if isinstance(value, (list, tuple)):
-        return [_plain(item, numbers, known, depth + 1) for item in value]
+        inner = [_plain(item, numbers, known, depth + 1) for item in value]
+        return [item[0] for item in inner], inner
     if value.name.startswith("omegaconf.nodes."):
-        inner = value.fields.get("_val")
+        content = value.fields.get("_val")
     elif value.name in ("omegaconf.dictconfig.DictConfig", "omegaconf.listconfig.ListConfig"):
-        inner = value.fields.get("_content")
+        content = value.fields.get("_content")
     else:
         raise ModelError(f"a {value.name} stands where the configuration should hold plain values")
-    if isinstance(inner, str) and ("${" in inner or inner == "???"):
+    if isinstance(content, str) and ("${" in content or content == "???"):
         raise ModelError(
-            f"the configuration holds {inner!r}, an OmegaConf reference without its value; "
+            f"the configuration holds {content!r}, an OmegaConf reference without its value; "
             "save the checkpoint with resolved configurations"
         )
-    return _plain(inner, numbers, known, depth + 1)
+    inner = [_plain(content, numbers, known, depth + 1)]
+    return inner[0][0], inner
