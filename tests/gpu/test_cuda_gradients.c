@@ -57,25 +57,6 @@ static void test_differences(int mmax) {
 
 /* ---- overflow ----------------------------------------------------------------------------- */
 
-/* A model with the weights of these tensors 2^power times larger. */
-static umas_model *scaled_model(const char *tensor, int power) {
-    umas_architecture a = architecture(2, 0);
-    model_draft draft;
-    int found = 0;
-    draft_tensors(&draft, &a, 16);
-    for (int i = 0; i < draft.tensors; i++) {
-        size_t n = 1;
-        if (strstr(draft.shape[i].name, tensor) == NULL) continue;
-        found = 1;
-        for (int d = 0; d < draft.shape[i].dimensions; d++) n *= (size_t)draft.shape[i].shape[d];
-        for (size_t k = 0; k < n; k++) draft.value[i][k] = ldexpf(draft.value[i][k], power);
-    }
-    CHECK(found);
-    umas_model *model = draft_open(&draft);
-    draft_free(&draft);
-    return model;
-}
-
 /* Energies of a model whose network's are `scale` times as large as usual, far more than the
  * references that they are added to. */
 static void compare_scaled(const outcome *got, const outcome *want, int atoms, double scale,

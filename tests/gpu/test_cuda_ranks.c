@@ -63,6 +63,28 @@ static void test_ranks(const system_of_ranks *of, int ranks, int devices, umas_p
     free(owner);
 }
 
+/* Gradients that overflow 16 bits, be it on one rank alone, are tried again smaller on all of them, and
+ * larger again a hundred steps later: those that ranks add up are of one scale. */
+static void test_gradient_scale(const structure *s, int power, int devices,
+                                umas_transport transport) {
+    int owner[256];
+    for (int i = 0; i < s->atoms; i++) owner[i] = by_place(s, i, 2);
+    umas_model *model = scaled_model("head.energy_block.4.weight", power);
+    umas_engine *alone = cuda_engine(model, cuda_options(UMAS_MIXED));
+    world w = world_of(s, model, on_gpu(UMAS_MIXED, transport), 2, owner);
+    w.devices = devices;
+    for (int evaluations = 1; evaluations <= 103; evaluations += 51) {
+        evaluation want = evaluate_all(alone, s), got = zero_evaluation(s->atoms);
+        w.evaluations = evaluations;
+        CHECK(evaluate_ranks(&w, &got, NULL));
+        check_vector("force", got.force, want.force, 3L * s->atoms, TOLERANCE_CUDA_MIXED_FORCE, 0);
+        evaluation_free(&want);
+        evaluation_free(&got);
+    }
+    umas_engine_destroy(alone);
+    umas_model_close(model);
+}
+
 /* A rank with a bad position ends nobody but this evaluation. */
 static void test_bad_rank(const system_of_ranks *of, int devices, umas_transport transport) {
     int owner[256];
@@ -131,6 +153,10 @@ int main(void) {
             if (devices >= 2)
                 test_ranks(&systems[i], 2, 2, precision, UMAS_TRANSPORT_NCCL, in_turn);
         }
+    for (int power = 2; power <= 14; power += 2) {
+        test_gradient_scale(&crystal, power, 1, UMAS_TRANSPORT_HOST);
+        if (devices >= 2) test_gradient_scale(&crystal, power, 2, UMAS_TRANSPORT_NCCL);
+    }
     test_bad_rank(&systems[1], 1, UMAS_TRANSPORT_HOST);
     if (devices >= 2) test_bad_rank(&systems[1], 2, UMAS_TRANSPORT_NCCL);
     test_shared_gpu(&systems[0]);

@@ -222,7 +222,7 @@ static void *run(void *argument) {
     r->status = umas_engine_create(w->model, &options, &engine, &r->error);
     if (r->status == UMAS_OK) r->status = umas_engine_set_composition(engine, counts, &r->error);
     if (w->bad_rank >= 0 && r->status == UMAS_OK) r->bad_status = evaluate_badly(r, engine);
-    for (int i = 0; i < 2 && r->status == UMAS_OK; i++)
+    for (int i = 0; i < w->evaluations && r->status == UMAS_OK; i++)
         r->status = umas_engine_evaluate(engine, &r->atoms, &r->result, &r->error);
     if (engine) umas_engine_describe(engine, r->description, sizeof r->description);
     umas_engine_destroy(engine);
@@ -297,5 +297,6 @@ world world_of(const structure *s, const umas_model *model, umas_engine_options 
                    .options = options,
                    .owner = owner,
                    .fail_at = -1,
-                   .bad_rank = -1};
+                   .bad_rank = -1,
+                   .evaluations = 2};
 }

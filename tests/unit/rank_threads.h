@@ -19,6 +19,7 @@ typedef struct world {
     const int *owner; /* [atoms of s] */
     int fail_at;      /* the callback that fails on every rank, or -1 */
     int bad_rank;     /* the rank whose first evaluation has a bad position, or -1 */
+    int evaluations;  /* of every rank: 2, the second in memory that is there already */
     void *barrier;    /* a pthread_barrier_t */
     rank *rank;       /* [ranks] */
 } world;
@@ -46,8 +47,7 @@ struct rank {
 world world_of(const structure *s, const umas_model *model, umas_engine_options options, int ranks,
                const int *owner);
 
-/* Start the ranks, let each evaluate twice, the second time in memory that is there already, and wait
- * for them.  ranks [w->ranks] hold zeros; rank_free afterwards. */
+/* Start the ranks, let each evaluate so many times, and wait for them.  ranks [w->ranks] hold zeros; rank_free afterwards. */
 void run_ranks(world *w, rank *ranks);
 void rank_free(rank *r);
 
