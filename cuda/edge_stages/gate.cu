@@ -1,6 +1,6 @@
 /* The gate, docs/model.md (20), and its gradient, (27), where it is not fused into the products: in
- * `single`, and on GPUs other than Hopper's.  so2_gate_forward.cu and so2_gate_backward.cu do the
- * same there, so a change of either is a change of both.
+ * `single`, and on GPUs other than Hopper's.  Elsewhere so2_gate_forward.cu and
+ * so2_gate_backward.cu do the same, so a change of either is a change of both.
  *
  * In: conv_1 [edges][2 C gates, rows C] without its bias [5 C].
  * Out: gated [edges][3 C inputs, rows C]; the inputs, 2 C gates and C scalars, are kept for the
