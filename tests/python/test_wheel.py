@@ -149,9 +149,13 @@ def build_wheel(options, folder):
     command += ["-C", "cmake.define.UMAS_CUDA=OFF"]
     command += ["-C", f"cmake.define.UMAS_VENV={options.venv}"]
     run("pip wheel", command)
-    (wheel,) = (folder / "dist").glob("umas-*.whl")
-    print(f"     {wheel.name}: {wheel.stat().st_size / 1e6:.1f} MB")
-    return wheel
+    (built,) = (folder / "dist").glob("umas-*.whl")
+    repair = [options.venv / "bin" / "python", options.source / "python" / "repair_wheel.py"]
+    told = run("repair_wheel.py", [*repair, built, "-o", folder / "repaired"])
+    print(f"     {told.strip()}")
+    true("it says the oldest glibc", re.search(r"for glibc 2\.\d+ or newer", told))
+    (repaired,) = (folder / "repaired").glob("umas-*-py3-none-manylinux_2_*.whl")
+    return repaired
 
 
 def check_programs(environment):
