@@ -108,14 +108,19 @@ def lists_with_a_skin_lose_no_neighbour(options):
 
 def a_cell_that_shrinks_makes_new_lists(options):
     """Atoms that follow the cell move nowhere beside it, but come within the cutoff."""
-    atoms = bulk("Al") * (2, 2, 2)
-    atoms.calc = small(options, skin=0.3)
-    for _ in range(30):
-        atoms.set_cell(atoms.cell.array * 0.99, scale_atoms=True)
-        fresh = atoms.copy()
-        fresh.calc = small(options, skin=0.0)
-        energy = fresh.get_potential_energy()
-        close("energy", atoms.get_potential_energy(), energy, 1e3 * SAME)
+    steps = 30
+    for stretches in ((0.99, 0.99, 0.99), (1.01, 1.0, 0.99)):
+        atoms = bulk("Al") * (2, 2, 2)
+        atoms.calc = small(options, skin=0.3)
+        for _ in range(steps):
+            atoms.set_cell(atoms.cell.array * stretches, scale_atoms=True)
+            fresh = atoms.copy()
+            fresh.calc = small(options, skin=0.0)
+            energy = fresh.get_potential_energy()
+            close("energy", atoms.get_potential_energy(), energy, 1e3 * SAME)
+        lists = atoms.calc._graph.lists_made
+        # 0.3 A are 5 percent of 6 A, which are four steps of a percent
+        true(f"{lists} lists in {steps} steps", steps / 6 < lists < steps / 2)
 
 
 def atoms_far_outside_the_cell_are_the_same(options):

