@@ -28,6 +28,7 @@ from .errors import UmasError
 
 _VOIGT = [0, 1, 2, 5, 4, 3]  # xx yy zz yz xz xy from umas' xx yy zz xy xz yz
 _INFO = ("charge", "spin")
+FARTHEST = 1e9  # A: beyond, distances are lost to rounding
 
 
 class UMAS(Calculator):
@@ -236,10 +237,13 @@ def charge_and_spin(info):
 def check_atoms(atoms):
     if len(atoms) == 0:
         raise UmasError("there are no atoms")
-    bad = np.flatnonzero(~np.isfinite(atoms.positions).all(axis=1))
+    bad = np.flatnonzero(~(np.abs(atoms.positions) <= FARTHEST).all(axis=1))
     if len(bad):
         position = ", ".join(f"{x:g}" for x in atoms.positions[bad[0]])
-        raise UmasError(f"the position of atom {bad[0]} is ({position})", atoms=[int(bad[0])])
+        raise UmasError(
+            f"the position of atom {bad[0]} is ({position}), not finite or beyond {FARTHEST:g} A",
+            atoms=[int(bad[0])],
+        )
     bad = np.flatnonzero((atoms.numbers <= 0) | (atoms.numbers >= c.ELEMENTS))
     if len(bad):
         raise UmasError(

@@ -7,6 +7,7 @@ and u what atoms moved beyond that, no pair that it lacks is within the cutoff a
 """
 
 import numpy as np
+from ase.neighborlist import primitive_neighbor_list
 from vesin import NeighborList
 
 from . import _library as c
@@ -67,10 +68,7 @@ class Graph:
     def _make(self, positions, cell, pbc):
         self._made_for = None
         self.lists_made += 1
-        try:
-            i, j, shift = self._search.compute(positions, cell, pbc, "ijS")
-        except RuntimeError as problem:
-            raise UmasError(f"no neighbour list: {problem}") from None
+        i, j, shift = self._pairs(positions, cell, pbc)
         self.owned = n = len(positions)
         image = shift.any(axis=1)
         row = j.astype(np.int32)
@@ -87,6 +85,23 @@ class Graph:
         self._neighbour = row
         self.position = np.empty((self.total, 3))
         self._made_for = positions.copy(), cell.copy(), np.array(pbc)
+
+    def _pairs(self, positions, cell, pbc):
+        """i [pairs] ascending, j [pairs], shift [pairs][3]: j is at positions[j] + shift @ cell."""
+        reach = self.cutoff + self.skin
+        boxes = _boxes(positions, cell, pbc, reach)
+        # vesin 0.6 joins boxes where they are more than 1e5, and divides by zero where that leaves
+        # none along a direction in which they are few.
+        joined = np.cbrt(np.prod(boxes) / 5e4)
+        try:
+            if joined < 1 or boxes.min() / joined > 3:
+                return self._search.compute(positions, cell, pbc, "ijS")
+            if np.prod(boxes) < 1e18:  # ASE numbers them
+                return primitive_neighbor_list("ijS", pbc, cell, positions, reach)
+        except RuntimeError as problem:
+            raise UmasError(f"no neighbour list: {problem}") from None
+        x, y, z = boxes * reach
+        raise UmasError(f"atoms or cell extend over {x:g} x {y:g} x {z:g} A, too far for a list")
 
     def c_atoms(self, list_changed):
         """umas_atoms, which holds no references to the arrays: they live as long as this object."""
@@ -116,6 +131,14 @@ class Graph:
                     images, weights=values[self.owned :, k], minlength=self.owned
                 )
         return summed
+
+
+def _boxes(positions, cell, pbc, reach):
+    """[3] boxes of the size `reach` along the directions of the cell: 1 or more."""
+    normals = np.linalg.inv(cell)
+    normals /= np.linalg.norm(normals, axis=0)  # columns
+    heights = np.abs(np.einsum("ij,ji->i", cell, normals))
+    return np.maximum(np.where(pbc, heights, np.ptp(positions @ normals, axis=0)) / reach, 1)
 
 
 def _number_images(atom, shift, atoms):

@@ -134,6 +134,27 @@ def atoms_far_outside_the_cell_are_the_same(options):
     close("forces", atoms.get_forces(), forces, 1e-10)
 
 
+def molecules_may_be_far_from_each_other(options):
+    """In flat, long and wide arrangements of pairs the energy is that of so many pairs."""
+    pair = Atoms("OH", [[0, 0, 0], [0.3, 0.4, 0.8]], info={"spin": 0})
+    pair.calc = small(options)
+    energy, forces = pair.get_potential_energy(), pair.get_forces()
+    for far in (1e2, 1e4, 1e6):
+        for direction in ([1, 0, 0], [1, 0, 1], [1, 1, 1]):
+            several = pair.copy()
+            for n in (1, 2):
+                moved = pair.copy()
+                moved.positions += n * far * np.array(direction)
+                several += moved
+            several.calc = small(options)
+            tolerance = 1e-15 * far + 1e3 * SAME  # rounded positions
+            close(f"{far} A: energy", several.get_potential_energy(), 3 * energy, 100 * tolerance)
+            close(f"{far} A: forces", several.get_forces()[:2], forces, 1e3 * SAME)
+            several.center(vacuum=far)
+            several.pbc = (True, False, True)
+            close("in a wide cell", several.get_potential_energy(), 3 * energy, 100 * tolerance)
+
+
 def one_calculator_takes_atoms_as_they_come(options):
     calculator = small(options)
     names = "triclinic_omat slab_oc20 molecule_omol image_omat one_omol triclinic_omat".split()
@@ -269,6 +290,7 @@ if __name__ == "__main__":
             lists_with_a_skin_lose_no_neighbour,
             a_cell_that_shrinks_makes_new_lists,
             atoms_far_outside_the_cell_are_the_same,
+            molecules_may_be_far_from_each_other,
             one_calculator_takes_atoms_as_they_come,
             charge_and_spin_come_from_info,
             results_are_cached_and_complete,

@@ -70,7 +70,7 @@ def wrong_atoms_are_refused(options):
     for what, words, action in (
         ("no atoms", "no atoms", atoms(lambda a: a.__delitem__(slice(None)))),
         ("a NaN", "position of atom 3 is (0, nan, 0)", atoms(lambda a: move(a, [0, np.nan, 0]))),
-        ("far away", "(atom 3)", atoms(lambda a: move(a, [0, 1e12, 0]))),
+        ("far away", "of atom 3 is (0, 1e+12, 0), not", atoms(lambda a: move(a, [0, 1e12, 0]))),
         ("overlap", "(atoms 3 and 5)", atoms(lambda a: move(a, a.positions[5]))),
         ("of images", "(atoms 3 and 5)", atoms(lambda a: move(a, a.positions[5] - a.cell[2]))),
         ("no element", "atom 2 has atomic number 0", atoms(lambda a: a.numbers.put(2, 0))),
@@ -78,6 +78,7 @@ def wrong_atoms_are_refused(options):
         ("an untrained element", "Ge (atomic number 32)", silicon.get_potential_energy),
         ("no cell", "cell vector 0, which is zero", atoms(lambda a: a.set_cell([0, 0, 0]))),
         ("a flat cell", "lie in a plane", atoms(lambda a: a.set_cell([[1, 0, 0], [0, 1, 0], [1, 1, 0]]))),
+        ("a wide cell", "too far for a list", atoms(lambda a: a.set_cell([1e9, 1e9, 1e3]))),
         ("a NaN cell", "not finite", atoms(lambda a: a.set_cell([np.nan, 1, 1]))),
         ("a float charge", "'charge'] is 1.0, a float", atoms(lambda a: a.info.update(charge=1.0))),
         ("a text as spin", "'spin'] is '2', a str", atoms(lambda a: a.info.update(spin="2"))),
