@@ -47,8 +47,8 @@ def forces_and_stress_are_derivatives(options):
 
 
 def a_relaxation_finds_where_forces_and_stress_vanish(options):
-    """From a strained crystal: diamond has no other minimum near."""
-    atoms = bulk("Si", cubic=True)
+    """From a strained crystal of two atoms: diamond has no other minimum near."""
+    atoms = bulk("Si")
     atoms.calc = UMAS(STUDENT, device="cpu")
     atoms.set_cell(atoms.cell.array * 1.04 @ [[1, 0.02, 0], [0, 0.98, 0.01], [0, 0, 1]], True)
     atoms.rattle(0.05, seed=3)
@@ -56,20 +56,20 @@ def a_relaxation_finds_where_forces_and_stress_vanish(options):
     relaxation = BFGS(FrechetCellFilter(atoms), logfile=None)
     true("the relaxation ends", relaxation.run(fmax=1e-3, steps=200))
     true("its energy is lower", atoms.get_potential_energy() < before - 0.01)
-    close("forces", atoms.get_forces(), np.zeros((8, 3)), 1e-3)
-    close("angles", atoms.cell.angles(), [90] * 3, 0.05)
+    close("forces", atoms.get_forces(), np.zeros((2, 3)), 1e-3)
+    close("angles", atoms.cell.angles(), [60] * 3, 0.05)
     a, b, c = atoms.cell.lengths()
     close("cubic again", [b, c], [a, a], 0.01)
     steps, lists = relaxation.nsteps, atoms.calc._graph.lists_made
-    print(f"     a = {a:.4f} A after {steps} steps with {lists} neighbour lists")
+    print(f"     a = {np.sqrt(2) * a:.4f} A after {steps} steps with {lists} neighbour lists")
     true("few lists", lists < steps / 2)
 
 
 def dynamics_keeps_the_energy(options):
-    atoms = bulk("Si", cubic=True)
+    atoms = bulk("Si") * (2, 1, 1)
     atoms.calc = UMAS(STUDENT, device="cpu")
-    kinetic = 1.5 * 8 * units.kB * 600
-    thermal = np.random.default_rng(1).normal(0, np.sqrt(units.kB * 600), (8, 3))
+    kinetic = 1.5 * 4 * units.kB * 600
+    thermal = np.random.default_rng(1).normal(0, np.sqrt(units.kB * 600), (4, 3))
     atoms.set_velocities(thermal / np.sqrt(atoms.get_masses()[:, None]))
     total = []
     dynamics = VelocityVerlet(atoms, 1 * units.fs)
@@ -88,7 +88,7 @@ def lists_with_a_skin_lose_no_neighbour(options):
         atoms.calc = kept = small(options, skin=0.8)
         drift = random.normal(0, 0.03, atoms.positions.shape)
         strain = random.normal(0, 0.002, (3, 3))
-        steps = 60
+        steps = 40
         for _ in range(steps):
             atoms.positions += drift + random.normal(0, 0.01, drift.shape)
             atoms.set_cell(atoms.cell.array @ (np.eye(3) + strain), scale_atoms=True)
