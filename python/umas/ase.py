@@ -120,7 +120,8 @@ class UMAS(Calculator):
     def check_state(self, atoms, tol=1e-15):
         changes = super().check_state(atoms, tol=tol)
         if self.atoms is not None and "info" not in changes:
-            if any(self.atoms.info.get(key) != atoms.info.get(key) for key in _INFO):
+            before, now = self.atoms.info, atoms.info
+            if any(repr(before.get(key)) != repr(now.get(key)) for key in _INFO):
                 changes.append("info")
         return changes
 

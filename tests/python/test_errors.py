@@ -82,6 +82,7 @@ def wrong_atoms_are_refused(options):
         ("a NaN cell", "not finite", atoms(lambda a: a.set_cell([np.nan, 1, 1]))),
         ("a float charge", "'charge'] is 1.0, a float", atoms(lambda a: a.info.update(charge=1.0))),
         ("a text as spin", "'spin'] is '2', a str", atoms(lambda a: a.info.update(spin="2"))),
+        ("charges of atoms", "a ndarray", atoms(lambda a: a.info.update(charge=np.zeros(8)))),
         ("a large charge", "outside -100..100", atoms(lambda a: a.info.update(charge=101))),
         ("a negative spin", "outside 0..100", atoms(lambda a: a.info.update(spin=-1))),
     ):

@@ -81,7 +81,7 @@ def main():
     parser.add_argument("model", metavar="MODEL.safetensors")
     parser.add_argument("--checkpoint", metavar="CHECKPOINT.pt")
     parser.add_argument("--device", default="cpu", help="cpu (taken) or cuda, for both")
-    parser.add_argument("--mode", default="general", help="fairchem's inference settings (general)")
+    parser.add_argument("--mode", default="default", help="fairchem's inference settings (default)")
     parser.add_argument("--precisions", default="double,single", help="of umas (double,single)")
     parser.add_argument("--atoms", type=int, choices=CELLS, default=100, help="100 (taken) or 1000")
     parser.add_argument("--steps", type=int, default=10, help="to time (10)")
