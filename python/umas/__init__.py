@@ -1,8 +1,8 @@
-"""UMA-S interatomic potentials, without PyTorch: a LAMMPS plugin, programs, and a calculator for ASE.
+"""UMA-S interatomic potentials without PyTorch: a LAMMPS plugin, programs, a calculator for ASE.
 
-    from umas.ase import UMAS            # the calculator (needs ase and vesin: pip install umas[ase])
-    umas.plugin_path()                   # umasplugin.so, for a LAMMPS of your own
-    umas.potentials()                    # folder of the potential that comes with umas
+from umas.ase import UMAS            # the calculator (needs ase and vesin: pip install umas[ase])
+umas.plugin_path()                   # umasplugin.so, for a LAMMPS of your own
+umas.potentials()                    # folder of the potential that comes with umas
 """
 
 from ._build import VERSION as __version__

@@ -5,7 +5,17 @@ Calls release Python's lock, so that other threads run meanwhile.
 
 import ctypes
 import functools
-from ctypes import POINTER, Structure, c_char, c_char_p, c_double, c_int, c_int64, c_size_t, c_void_p
+from ctypes import (
+    POINTER,
+    Structure,
+    c_char,
+    c_char_p,
+    c_double,
+    c_int,
+    c_int64,
+    c_size_t,
+    c_void_p,
+)
 
 from . import _build
 from .errors import UmasError
@@ -116,6 +126,7 @@ _FUNCTIONS = {  # name: (result, arguments)
     "umas_model_architecture": (POINTER(Architecture), [_HANDLE]),
     "umas_model_id": (c_char_p, [_HANDLE]),
     "umas_model_note": (c_char_p, [_HANDLE]),
+    "umas_model_is_random": (c_int, [_HANDLE]),
     "umas_model_task_count": (c_int, [_HANDLE]),
     "umas_model_task": (POINTER(Task), [_HANDLE, c_int]),
     "umas_engine_default_options": (EngineOptions, []),
@@ -144,7 +155,8 @@ def library():
     version = opened.umas_version().decode()
     if version != _build.VERSION:
         raise UmasError(
-            f"{path} is umas {version}, but its Python package is {_build.VERSION}; install umas again"
+            f"{path} is umas {version}, but its Python package is {_build.VERSION}; install umas "
+            "again"
         )
     return opened
 

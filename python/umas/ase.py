@@ -1,12 +1,13 @@
 """A calculator for ASE.
 
-    from umas.ase import UMAS
+from umas.ase import UMAS
 
-    atoms.calc = UMAS("uma-s-1p2p1.safetensors", task="omat")
+atoms.calc = UMAS("uma-s-1p2p1.safetensors", task="omat")
 """
 
 import os
 import re
+import sys
 import threading
 
 import numpy as np
@@ -36,9 +37,9 @@ class UMAS(Calculator):
 
     model      a model file of umas-convert, or a .pt checkpoint, which is converted once and kept
                (umas.checkpoints)
-    task       one of the model's tasks, such as "omat" or "omol"; may be left out where there is one
-    device     "cpu", "cuda" (a GPU with free memory), "cuda:1" (that one), or "auto": a GPU if there
-               is one that can run the model, else the CPU
+    task       one of the model's tasks, such as "omat"; may be left out where there is only one
+    device     "cpu", "cuda" (a GPU with free memory), "cuda:1" (that one), or "auto": a GPU where
+               there is one and it can run the model, else the CPU
     precision  on the CPU "double" (taken for None) or "single", on a GPU "mixed" (None) or "single"
     skin       A that neighbour lists reach beyond the cutoff: larger makes new lists rarer, and
                each step a little slower
@@ -101,11 +102,6 @@ class UMAS(Calculator):
     def __setstate__(self, kept):
         self._start()
         self.__dict__.update(kept)
-
-    @property
-    def note(self):
-        """A line that users of the model must see, or None."""
-        return self._prepare().model.note
 
     def describe(self):
         """One line: the model, the task, and where and how the last evaluation ran."""
@@ -176,19 +172,34 @@ class Settings:
 
     def __init__(self, parameters):
         self.model = open_model(parameters.model)
+        tell_users(self.model)
         self.task = chosen_task(self.model, parameters.task)
         self.backend, self.device = chosen_device(self.model, parameters.device)
         self.precision = parameters.precision or {"cpu": "double", "cuda": "mixed"}[self.backend]
         possible = {"cpu": ("double", "single"), "cuda": ("mixed", "single")}[self.backend]
         if self.precision not in possible:
             raise UmasError(
-                f"precision {self.precision!r} is not one of device {self.backend!r}, which runs in "
-                f"{' or '.join(map(repr, possible))}"
+                f"precision {self.precision!r} is not one of device {self.backend!r}, which runs "
+                f"in {' or '.join(map(repr, possible))}"
             )
         for name, good in {"skin": lambda x: x >= 0, "memory": lambda x: 0 < x <= 1}.items():
             value = parameters[name]
             if not isinstance(value, (int, float)) or not np.isfinite(value) or not good(value):
                 raise UmasError(f"{name} {value!r} is not possible: see help(umas.ase.UMAS)")
+
+
+def tell_users(model):
+    """What users of a model must see, on stderr, once."""
+    if model.told:
+        return
+    model.told = True
+    if model.note:
+        print(f"umas: {model.note}", file=sys.stderr)
+    if model.is_random:
+        print(
+            "umas: the weights of this model are random numbers: results are not physics",
+            file=sys.stderr,
+        )
 
 
 def chosen_task(model, task):
@@ -254,7 +265,7 @@ def check_atoms(atoms):
 
 
 def checked_cell(atoms):
-    """[3][3] A: the cell, with directions that it leaves out and that are not periodic filled in."""
+    """[3][3] A: the cell, filled in along directions without a vector, which must not be periodic."""
     if not np.isfinite(atoms.cell.array).all():
         raise UmasError("the cell has an entry that is not finite")
     lengths = atoms.cell.lengths()

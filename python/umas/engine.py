@@ -22,7 +22,12 @@ _threads_of = None  # the process whose OpenMP threads exist: a fork of it has n
 
 
 class Model:
-    """A model file, mapped and checked: tasks (names), cutoff (A), channels, id and note (or None).
+    """A model file, mapped and checked.
+
+    tasks      their names
+    cutoff     A
+    note       what users must see, or None
+    is_random  are its weights random numbers?
 
     Raises UmasError; its status is "not converted" for a checkpoint of PyTorch.
     """
@@ -39,6 +44,8 @@ class Model:
         self.id = lib.umas_model_id(handle).decode()
         note = lib.umas_model_note(handle)
         self.note = note.decode() if note else None
+        self.told = False  # have users seen the note?
+        self.is_random = bool(lib.umas_model_is_random(handle))
         count = lib.umas_model_task_count(handle)
         self.tasks = [lib.umas_model_task(handle, i).contents.name.decode() for i in range(count)]
 

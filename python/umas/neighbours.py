@@ -26,9 +26,7 @@ class Graph:
     def __init__(self, cutoff, skin):
         self.cutoff, self.skin = cutoff, skin
         # One thread: the order of neighbours, and so the last bits of sums, are always the same.
-        self._search = NeighborList(
-            cutoff=cutoff + skin, full_list=True, sorted=True, n_threads=1
-        )
+        self._search = NeighborList(cutoff=cutoff + skin, full_list=True, sorted=True, n_threads=1)
         self.owned = self.total = 0
         self.lists_made = 0
         self.element = np.empty(0, dtype=np.int32)

@@ -1,6 +1,8 @@
 """The calculator as ASE uses it: derivatives, relaxations, dynamics, neighbour lists, threads."""
 
+import contextlib
 import copy
+import io
 import os
 import pickle
 import tempfile
@@ -253,12 +255,25 @@ def threads_do_not_disturb_each_other(options):
             if not np.array_equal(forces, expected[which][1]):
                 wrong.append(names[which])
 
-    threads = [threading.Thread(target=work, args=(i % 3, shared if i < 3 else None)) for i in range(6)]
+    threads = [
+        threading.Thread(target=work, args=(i % 3, shared if i < 3 else None)) for i in range(6)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     true(f"other forces: {wrong}", not wrong)
+
+
+def the_note_of_a_model_is_shown_once(options):
+    seen = io.StringIO()
+    with contextlib.redirect_stderr(seen):
+        several = [UMAS(STUDENT, device="cpu") for _ in range(2)]
+        random = UMAS(options.converted / "full-size.safetensors", task="omat", device="cpu")
+    true("two calculators of one model", len(several) == 2 and random is not None)
+    told = seen.getvalue()
+    true(f"the student says what it is: {told}", told.count("umas: student of SevenNet") == 1)
+    true(f"random weights say so: {told}", told.count("random numbers") == 1)
 
 
 def a_checkpoint_is_converted_once(options):
@@ -297,6 +312,7 @@ if __name__ == "__main__":
             arguments_can_be_changed,
             calculators_can_be_copied,
             threads_do_not_disturb_each_other,
+            the_note_of_a_model_is_shown_once,
             a_checkpoint_is_converted_once,
         ],
     )

@@ -77,7 +77,11 @@ def wrong_atoms_are_refused(options):
         ("a new element", "element Lr", atoms(lambda a: a.numbers.put(2, 103))),
         ("an untrained element", "Ge (atomic number 32)", silicon.get_potential_energy),
         ("no cell", "cell vector 0, which is zero", atoms(lambda a: a.set_cell([0, 0, 0]))),
-        ("a flat cell", "lie in a plane", atoms(lambda a: a.set_cell([[1, 0, 0], [0, 1, 0], [1, 1, 0]]))),
+        (
+            "a flat cell",
+            "lie in a plane",
+            atoms(lambda a: a.set_cell([[1, 0, 0], [0, 1, 0], [1, 1, 0]])),
+        ),
         ("a wide cell", "too far for a list", atoms(lambda a: a.set_cell([1e9, 1e9, 1e3]))),
         ("a NaN cell", "not finite", atoms(lambda a: a.set_cell([np.nan, 1, 1]))),
         ("a float charge", "'charge'] is 1.0, a float", atoms(lambda a: a.info.update(charge=1.0))),

@@ -242,7 +242,9 @@ def check_gpu(options, folder):
     environment.run("python -m umas examples demo")
     demo = environment.work / "demo"
     deck = (demo / "in.umas.nve").read_text()
-    (demo / "in.gpu").write_text(deck.replace("umas task omat precision single", "umas/gpu task omat"))
+    (demo / "in.gpu").write_text(
+        deck.replace("umas task omat precision single", "umas/gpu task omat")
+    )
     told = environment.run(
         "umas-lammps -in in.gpu -var model student-SiO.safetensors -var steps 5", demo
     )
@@ -253,7 +255,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--source", type=Path, required=True, help="the sources' folder")
     parser.add_argument("--venv", type=Path, required=True, help="CMake's environment")
-    parser.add_argument("--wheel", default="", help="a wheel to test; empty: build one, without CUDA")
+    parser.add_argument(
+        "--wheel", default="", help="a wheel to test; empty: build one, without CUDA"
+    )
     parser.add_argument("--gpu", action="store_true", help="test the wheel on a GPU")
     options = parser.parse_args()
     if options.gpu and not options.wheel:
