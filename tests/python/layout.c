@@ -6,6 +6,8 @@
 #define SIZE(type) printf(#type " %zu\n", sizeof(type))
 #define MEMBER(type, member) \
     printf(#type "." #member " %zu %zu\n", offsetof(type, member), sizeof(((type *)0)->member))
+#define POINTER(type, member) \
+    printf(#type "." #member " %zu %zu\n", offsetof(type, member), sizeof(void *))
 
 static void print_model_structures(void) {
     SIZE(umas_error);
@@ -43,32 +45,32 @@ static void print_engine_structures(void) {
     SIZE(umas_engine_options);
     MEMBER(umas_engine_options, backend);
     MEMBER(umas_engine_options, precision);
-    MEMBER(umas_engine_options, task);
+    POINTER(umas_engine_options, task);
     MEMBER(umas_engine_options, charge);
     MEMBER(umas_engine_options, spin);
     MEMBER(umas_engine_options, device);
     MEMBER(umas_engine_options, memory_fraction);
-    MEMBER(umas_engine_options, exchange);
+    POINTER(umas_engine_options, exchange);
     MEMBER(umas_engine_options, transport);
     SIZE(umas_atoms);
     MEMBER(umas_atoms, owned);
     MEMBER(umas_atoms, total);
     MEMBER(umas_atoms, nodes);
-    MEMBER(umas_atoms, element);
-    MEMBER(umas_atoms, position);
-    MEMBER(umas_atoms, node);
-    MEMBER(umas_atoms, rows);
-    MEMBER(umas_atoms, first);
-    MEMBER(umas_atoms, neighbour);
+    POINTER(umas_atoms, element);
+    POINTER(umas_atoms, position);
+    POINTER(umas_atoms, node);
+    POINTER(umas_atoms, rows);
+    POINTER(umas_atoms, first);
+    POINTER(umas_atoms, neighbour);
     MEMBER(umas_atoms, list_changed);
     SIZE(umas_result);
     MEMBER(umas_result, energy);
     MEMBER(umas_result, virial);
     MEMBER(umas_result, edges);
     MEMBER(umas_result, crowded);
-    MEMBER(umas_result, force);
-    MEMBER(umas_result, atom_energy);
-    MEMBER(umas_result, atom_virial);
+    POINTER(umas_result, force);
+    POINTER(umas_result, atom_energy);
+    POINTER(umas_result, atom_virial);
 }
 
 int main(void) {

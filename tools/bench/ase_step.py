@@ -3,9 +3,9 @@
     python tools/bench/ase_step.py MODEL.safetensors [--checkpoint CHECKPOINT.pt] [--device cpu]
 
 umas (pip install umas[ase]) takes the model file and fairchem-core, where --checkpoint is given,
-the checkpoint that it was converted from.  Both get the same atoms, carbon on an fcc lattice (3.8 A,
-54 neighbours) at 300 K, and agree on the forces before they are timed.  A line gives the median time
-of a step with the smallest and largest, in ms.
+the checkpoint that it was converted from.  Both get the same atoms, carbon on an fcc lattice
+(3.8 A, 54 neighbours) at 300 K, and agree on the forces before they are timed.  A line gives the
+median time of a step with the smallest and largest, in ms.
 """
 
 import argparse
