@@ -140,7 +140,8 @@ def work():
         print(problem)
 child = multiprocessing.get_context("fork").Process(target=work)
 child.start()
-child.join()
+child.join(60)
+child.kill()
 """
     for threads, words in (("2", "get_context('spawn')"), ("1", "no error")):
         environment = dict(os.environ, OMP_NUM_THREADS=threads)
