@@ -1,4 +1,5 @@
-/* sigmoid and silu, in a form that compilers turn into vector code. */
+/* sigmoid, silu and its derivative, docs/model.md (27), in a form that compilers turn into vector
+ * code. */
 #ifndef UMAS_ACTIVATION_H
 #define UMAS_ACTIVATION_H
 

@@ -1,3 +1,4 @@
+/* The matrix products of all stages, by OpenBLAS or another CBLAS; and its number of threads. */
 #include "blas.h"
 
 #include <cblas.h>

@@ -1,4 +1,5 @@
-/* The two matrix products the stages need, on top of CBLAS. */
+/* The two matrix products of the stages, on top of CBLAS: a linear map of every row, and its
+ * gradient.  Rows are edges or nodes. */
 #ifndef UMAS_BLAS_H
 #define UMAS_BLAS_H
 
@@ -17,10 +18,10 @@ void matmul_nt(int rows, int n, int k, real alpha, const real *a, int lda, const
 void matmul_nn(int rows, int n, int k, real alpha, const real *a, int lda, const real *w, real beta,
                real *c, int ldc);
 
-/* The stages thread over edges and nodes, so a product runs on the thread that asks for it.
- * OpenBLAS keeps one thread count a process.  An evaluation begins with take() and ends with
- * give_back(); while any is under way, in whatever thread, the count is one, and when the last has
- * ended it is again what it was before the first. */
+/* The stages share out edges and nodes over threads, so a product must run on the one thread that
+ * asks for it.  OpenBLAS has one number of threads for the whole process.  An evaluation begins
+ * with take() and ends with give_back(): while any evaluation runs, in whatever thread, the number
+ * is one; when the last one has ended, it is again what it was before the first. */
 void umas_blas_take_threads(void);
 void umas_blas_give_back_threads(void);
 

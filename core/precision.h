@@ -1,5 +1,6 @@
-/* One source, two precisions: every file that includes this is compiled twice, once with
- * UMAS_REAL_IS_DOUBLE and once with UMAS_REAL_IS_FLOAT; its external names carry a suffix. */
+/* One source, two precisions.  Every file that includes this is compiled twice: once with
+ * UMAS_REAL_IS_DOUBLE, where `real` is double, and once with UMAS_REAL_IS_FLOAT, where it is
+ * float.  Its external names carry a suffix, _f64 or _f32. */
 #ifndef UMAS_PRECISION_H
 #define UMAS_PRECISION_H
 

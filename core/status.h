@@ -1,4 +1,4 @@
-/* Filling umas_error from inside the library. */
+/* How functions of the library report failure: a status, and one line in umas_error. */
 #ifndef UMAS_STATUS_H
 #define UMAS_STATUS_H
 

@@ -1,4 +1,6 @@
-/* What every CUDA file shares: sizes, two channels a thread in either storage type, sums. */
+/* What every CUDA file shares: the width of features; loads and stores of two channels in either
+ * storage type, __half or float; sigmoid, silu and its derivative, docs/model.md (27); sums over a
+ * warp. */
 #ifndef UMAS_DEVICE_CUH
 #define UMAS_DEVICE_CUH
 
@@ -45,7 +47,7 @@ __device__ __forceinline__ float warp_sums(float3 v) {
     return sum;
 }
 /* Sum over a warp, in a fixed order, on every lane. */
-__device__ __forceinline__ float warp_sum(float v) {
+template <typename T> __device__ __forceinline__ T warp_sum(T v) {
     for (int offset = 16; offset; offset >>= 1) v += __shfl_xor_sync(0xffffffffu, v, offset);
     return v;
 }

@@ -1,4 +1,5 @@
-/* Grow-only memory: nothing is allocated in a step that ran before with these sizes. */
+/* Memory that only grows, on the device or pinned on the host: nothing is allocated in a step that
+ * ran before with these sizes. */
 #ifndef UMAS_DEVICE_BUFFER_CUH
 #define UMAS_DEVICE_BUFFER_CUH
 
@@ -46,5 +47,8 @@ template <typename T, bool HOST = false> class device_buffer {
 };
 
 template <typename T> using host_buffer = device_buffer<T, true>;
+
+/* Bytes of several buffers. */
+template <typename... B> size_t bytes_of(const B &...buffer) { return (buffer.bytes() + ... + 0); }
 
 #endif

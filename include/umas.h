@@ -58,8 +58,8 @@ const char *umas_status_name(umas_status status);
 /* Version of the library that is linked, as UMAS_VERSION. */
 const char *umas_version(void);
 
-/* Atomic number of an element symbol ("Si" -> 14), or 0 where there is no such element.  D and T are
- * hydrogen. */
+/* Atomic number of an element symbol ("Si" -> 14), or 0 where there is no such element.  D and T
+ * are hydrogen. */
 int umas_element_number(const char *symbol);
 /* Symbol of an atomic number 1..UMAS_ELEMENTS - 1, or "?". */
 const char *umas_element_symbol(int number);
@@ -85,7 +85,7 @@ typedef struct umas_architecture {
     int embeddings;         /* rows of the data-set embedding */
     int heads;              /* slots of the energy head */
     double cutoff;          /* A */
-    int max_neighbors;      /* edges into an atom that has more: the nearest (edges.h); 0: all */
+    int max_neighbors;      /* neighbours of an atom that count, the nearest ones; 0: all */
     int composition_counts_zero_row; /* UMA-S-1.2: the mean composition divides by N + 1 */
     int charge_channel[2]; /* scalar channels [first, end) balanced to the charge; equal: none */
     int spin_channel[2];   /* scalar channels [first, end) balanced to spin - 1; equal: none */
@@ -224,8 +224,8 @@ int64_t umas_engine_bytes(const umas_engine *engine);
 umas_status umas_engine_set_composition(umas_engine *engine, const int64_t *counts,
                                         umas_error *error);
 
-/* Which rows of feature arrays travel between this rank and others: straight from the rank that
- * owns an atom to those that need it, and their gradients back. */
+/* Which rows of feature arrays travel between this rank and others.  Features go straight from the
+ * rank that owns an atom to the ranks that need them, and gradients go back the same way. */
 typedef struct umas_row_plan {
     int peers;             /* ranks that rows go to or come from */
     const int *peer;       /* [peers] ascending */
@@ -283,16 +283,16 @@ typedef struct umas_stage_time {
     double milliseconds;
     double bytes;      /* that must be moved: arrays read and written once */
     double operations; /* of matrix products, a multiply-add counting as two */
-    int beside;        /* 1: it runs beside other stages, and its time is no part of the sum */
+    int beside;        /* 1: it runs beside other stages, and its time is not in their sum */
 } umas_stage_time;
 
 #define UMAS_MOST_STAGES 64 /* a step has no more */
 
-/* Evaluate as umas_engine_evaluate does, then once more with a clock on every stage: `stages`
- * [capacity] in the order of their first calls, *count of them, those of this rank.  Every rank
- * calls.  A stage ends where the next one begins, so that their times add up to that of the step on
- * the GPU, but for those beside the others: rows on their way to other ranks.  Steps that are not
- * timed launch all stages at once and are a little faster.
+/* Evaluate as umas_engine_evaluate does, then once more with a clock on every stage.  Every rank
+ * calls and gets its own stages: `stages` [capacity], of which *count are filled, in the order of
+ * their first calls.  A stage ends where the next one begins, so that their times add up to the
+ * time of the step on the GPU; those that run beside others, rows on their way to other ranks, are
+ * not part of it.  Steps that are not timed launch all stages at once and are a little faster.
  * Status: as umas_engine_evaluate, UNSUPPORTED (the CPU engine), ARGUMENT (capacity too small). */
 umas_status umas_engine_profile(umas_engine *engine, const umas_atoms *atoms, umas_result *result,
                                 umas_stage_time *stages, int capacity, int *count,
@@ -305,8 +305,8 @@ typedef struct umas_device_rates {
                       * 16-bit factors (mixed) or 32-bit ones (single), single sums */
 } umas_device_rates;
 
-/* It takes 2 GiB of the device's memory meanwhile.  Status: UNSUPPORTED on the CPU, MEMORY,
- * DEVICE. */
+/* Measures the rates; it takes 2 GiB of the device's memory meanwhile.  Status: UNSUPPORTED on the
+ * CPU, MEMORY, DEVICE. */
 umas_status umas_engine_device_rates(umas_engine *engine, umas_device_rates *rates,
                                      umas_error *error);
 

@@ -1,3 +1,6 @@
+/* Which GPU a rank takes: what launchers say of a node's ranks, and the rule that deals out GPUs.
+ */
+
 #include "device_choice.h"
 
 #include <algorithm>

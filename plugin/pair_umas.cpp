@@ -1,3 +1,6 @@
+/* The commands pair_style and pair_coeff, a step, and restart files.  What a deck may get wrong is
+   in pair_umas_deck.cpp, what the log says in pair_umas_report.cpp. */
+
 #include "pair_umas.h"
 
 #include "device_choice.h"
@@ -20,8 +23,8 @@ using namespace LAMMPS_NS;
 PairUMAS::PairUMAS(LAMMPS *lammps, umas_backend backend_in) :
     Pair(lammps), backend(backend_in), name(backend_in == UMAS_CPU ? "umas" : "umas/gpu"), chosen{},
     by_suffix(false), model(nullptr), engine(nullptr), exchange(lammps, this),
-    energy_unit(1.0), composition{}, participants(0), build(-1), ready(false), listed(false),
-    described(false), told_of_limit(false), nodes(0)
+    graph(lammps, exchange, number_of_type), energy_unit(1.0), composition{}, participants(0),
+    ready(false), types_printed(false), described(false), told_of_limit(false)
 {
   single_enable = 0;
   restartinfo = 1;
@@ -107,7 +110,7 @@ void PairUMAS::coeff(int narg, char **arg)
     fail(fmt::format("pair_coeff needs one element symbol or NULL for each of the {} atom types, "
                      "but {} are given",
                      atom->ntypes, narg - 3));
-  listed = false;
+  types_printed = false;
   open_model(arg[2]);
   map_types(arg + 3);
   create_engine();
@@ -226,7 +229,7 @@ void PairUMAS::create_engine()
   check_agreed(status, problem);
   std::fill_n(composition, UMAS_ELEMENTS, 0);
   participants = 0;
-  build = -1;
+  graph.forget();
   described = told_of_limit = false;
 }
 
@@ -272,7 +275,7 @@ void PairUMAS::init_style()
   if (comm->nthreads > 1 || !getenv("OMP_NUM_THREADS")) omp_set_num_threads(comm->nthreads);
 
   neighbor->add_request(this, NeighConst::REQ_FULL);
-  build = -1;
+  graph.forget();
   ready = true;
 }
 
@@ -282,6 +285,27 @@ double PairUMAS::init_one(int i, int j)
   return umas_model_architecture(model)->cutoff;
 }
 
+/* Count the elements over all ranks; the engine merges its experts again if they have changed.  If
+   that fails, it has no composition, and `composition` is set to one that no system has. */
+
+void PairUMAS::update_composition()
+{
+  int64_t mine[UMAS_ELEMENTS], all[UMAS_ELEMENTS];
+  graph.count_elements(mine);
+  MPI_Allreduce(mine, all, UMAS_ELEMENTS, MPI_LMP_BIGINT, MPI_SUM, world);
+  if (std::equal(all, all + UMAS_ELEMENTS, composition)) return;
+
+  participants = 0;
+  for (const int64_t count : all) participants += count;
+  if (participants > 0) {
+    std::fill_n(composition, UMAS_ELEMENTS, -1);
+    umas_error problem{};
+    const umas_status status = umas_engine_set_composition(engine, all, &problem);
+    check(status, problem);
+  }
+  std::copy_n(all, UMAS_ELEMENTS, composition);
+}
+
 /* ---------------------------------------------------------------------- */
 
 void PairUMAS::compute(int eflag, int vflag)
@@ -289,12 +313,16 @@ void PairUMAS::compute(int eflag, int vflag)
   if (!ready) fail("a run after pair_style or pair_coeff must not say pre no");
   ev_init(eflag, vflag);
 
-  const bool changed = update_graph();
-  if (changed) update_composition();
-  if (!listed) print_types();
-  listed = true;
+  if (graph.is_forgotten()) warn_of_missing_pairs();
+  const bool changed = graph.update(*list);
+  if (changed) {
+    refuse_special_bonds();
+    update_composition();
+  }
+  if (!types_printed) print_types();
+  types_printed = true;
   if (participants == 0) {
-    build = neighbor->ncalls;
+    graph.set_evaluated();
     return;
   }
 
@@ -303,18 +331,7 @@ void PairUMAS::compute(int eflag, int vflag)
   if (eflag_atom) energy_eV.resize(atom->nlocal);
   if (vflag_atom) virial_eV.resize(6 * static_cast<size_t>(total));
 
-  umas_atoms atoms{};
-  atoms.owned = atom->nlocal;
-  atoms.total = total;
-  atoms.nodes = nodes;
-  atoms.element = element.data();
-  atoms.position = total ? atom->x[0] : nullptr;
-  atoms.node = exchange.rows();
-  atoms.rows = comm->nprocs > 1 ? exchange.plan() : nullptr;
-  atoms.first = first.data();
-  atoms.neighbour = neighbour.data();
-  atoms.list_changed = changed;
-
+  const umas_atoms atoms = graph.atoms(changed);
   umas_result result{};
   result.force = force_eV.data();
   result.atom_energy = eflag_atom ? energy_eV.data() : nullptr;
@@ -323,7 +340,7 @@ void PairUMAS::compute(int eflag, int vflag)
   umas_error problem{};
   const umas_status status = umas_engine_evaluate(engine, &atoms, &result, &problem);
   check_step(status, problem);
-  build = neighbor->ncalls;
+  graph.set_evaluated();
   add_results(result);
   if (!told_of_limit && changed) print_limit(result);
   if (!described) print_first_step(atoms, result);
@@ -465,10 +482,7 @@ void PairUMAS::unpack_forward_comm(int n, int first_in, double *buf)
 
 double PairUMAS::memory_usage()
 {
-  double bytes = Pair::memory_usage() + exchange.memory_usage();
-  bytes += hidden.capacity() / 8.0;
-  bytes += (element.capacity() + neighbour.capacity()) * sizeof(int);
-  bytes += first.capacity() * sizeof(int64_t);
+  double bytes = Pair::memory_usage() + exchange.memory_usage() + graph.memory_usage();
   if (engine) bytes += umas_engine_bytes(engine);
   bytes += (force_eV.capacity() + energy_eV.capacity() + virial_eV.capacity()) * sizeof(double);
   return bytes;

@@ -8,6 +8,7 @@
 
 #include "umas.h"
 #include "umas_exchange.h"
+#include "umas_graph.h"
 #include "umas_settings.h"
 
 namespace LAMMPS_NS {
@@ -42,24 +43,18 @@ class PairUMAS : public Pair {
   umas_model *model;
   umas_engine *engine;
   UmasExchange exchange;
+  UmasGraph graph;
   double energy_unit;                         // of LAMMPS, in one eV
   std::vector<int> number_of_type;            // [ntypes + 1] atomic number, 0 for NULL
   std::vector<std::string> symbol_of_type;    // [ntypes + 1] as pair_coeff has them
   int64_t composition[UMAS_ELEMENTS];         // atoms of every element, all ranks together
   int64_t participants;                       // their sum
 
-  // the system as umas_atoms wants it; all but the positions are kept while they do not change
-  bigint build;          // neighbor->ncalls of the list that was evaluated, or -1
   bool ready;            // lists and buffers are those that init_style() asked for this model
-  bool listed;           // the log says which type is which element
+  bool types_printed;    // the log has the table of atom types
   bool described;        // the log says how the engine runs
   bool told_of_limit;    // ... and that not all neighbours count
-  int nodes;
-  std::vector<bool> hidden;      // [nlocal + nghost] from all others, by neigh_modify exclude
-  std::vector<int> element;      // [nlocal + nghost] 0 for none
-  std::vector<int64_t> first;    // [nlocal + 1]
-  std::vector<int> neighbour;    // [first[nlocal]]
-  std::vector<double> force_eV, energy_eV, virial_eV;
+  std::vector<double> force_eV, energy_eV, virial_eV;    // of the last step, as in umas_result
 
   void note_suffix();
   void print_suffix();
@@ -81,11 +76,6 @@ class PairUMAS : public Pair {
   void print_limit(const umas_result &);
   void print_profile(const umas_atoms &, umas_result &);
 
-  bool update_graph();
-  void find_hidden();
-  bool is_hidden_type(int type) const;
-  bool excludes_pairs() const;
-  std::vector<bool> copy_neighbours();
   void update_composition();
   void warn_of_missing_pairs();
   void refuse_special_bonds();

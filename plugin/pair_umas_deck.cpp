@@ -1,4 +1,5 @@
-/* What a deck or a command line around the pair style may get wrong: a suffix, newton, a box. */
+/* What a deck or a command line around the pair style may get wrong: a suffix, newton, a box, pairs
+   of atoms that are left out, model files that differ between ranks. */
 
 #include "pair_umas.h"
 
@@ -8,6 +9,7 @@
 #include "error.h"
 #include "force.h"
 #include "input.h"
+#include "neigh_list.h"
 #include "neighbor.h"
 
 #include <algorithm>
@@ -121,4 +123,30 @@ void PairUMAS::refuse_thin_box()
           "LAMMPS cannot divide into bins: use neighbor {:g} nsq, or a larger box",
           thickness, "xyz"[d], skin));
   }
+}
+
+/* The user may want some pairs left out, but must know that the model then is another one. */
+
+void PairUMAS::warn_of_missing_pairs()
+{
+  if (comm->me != 0) return;
+  if (graph.excludes_pairs())
+    error->warning(FLERR,
+                   "Pair style {}: neigh_modify exclude or include leaves out pairs of atoms "
+                   "the model counts on",
+                   name);
+  if (!list->ijskip) return;
+  for (int i = 1; i <= atom->ntypes; i++)
+    for (int j = i; j <= atom->ntypes; j++)
+      if (number_of_type[i] && number_of_type[j] && list->ijskip[i][j])
+        error->warning(FLERR,
+                       "Pair style {}: pairs of types {} and {} are given to other styles, "
+                       "but the model counts on them",
+                       name, i, j);
+}
+
+void PairUMAS::refuse_special_bonds()
+{
+  if (graph.lacks_bonded())
+    fail("bonded neighbours are left out or scaled: use special_bonds lj/coul 1 1 1");
 }

@@ -1,3 +1,5 @@
+/* Rows of ghosts: who owns them, which of them travel, and the messages that carry them. */
+
 #include "umas_exchange.h"
 
 #include "atom.h"

@@ -1,3 +1,6 @@
+/* The keywords of pair_style umas and umas/gpu: reading, checking, and the record of restart files.
+ */
+
 #include "umas_settings.h"
 
 #include "fmt/format.h"

@@ -1,3 +1,12 @@
+/* The edge-degree embedding, docs/model.md (14), and its backward pass, (32) and (36).
+ *
+ *     x_t += 1/5 sum_{s -> t} f(d) D^T [rad_deg]_{m = 0}
+ *
+ * A radial MLP of the edge gives the three m = 0 rows of a message.  They are rotated back, times
+ * the envelope, and summed into the target's features.
+ * In: the geometry of a chunk of edges.
+ * Out: x [nodes][9][C], added; backward: gradient [edges] of the network's energy, by the distance
+ * in 1/A and by turns. */
 #include "stages.h"
 
 /* fairchem's rescale factor of the sum over neighbours */

@@ -1,3 +1,14 @@
+/* From nodes to edges, docs/model.md (16), and its backward pass, (34).
+ *
+ *     message_k = (D [h_s, h_t])_k rad_rho(k)
+ *
+ * The features of both ends of an edge are gathered and rotated into the edge's frame; their rows
+ * are put into m-major order, cut at mmax, and scaled by the layer's radial functions, channel by
+ * channel.
+ * In: h [nodes][9][C], l-major; radial [edges][5 or 6][2 C].
+ * Out: message [edges][rows][2 C], m-major, the source's C channels first.
+ * Backward: g_radial, the gradients by h of both ends, and the torque of every edge, (35).  No
+ * units. */
 #include "edge_stages/rotation.h"
 #include "stages.h"
 
@@ -16,13 +27,14 @@ UNROLLED void half_forward(const real *restrict d, int rows, int C, const real *
 
 UNROLLED void chunk_forward(const edge_chunk *chunk, int rows, int C, const real *h,
                             const real *radial, real *message) {
-    size_t node = 9 * (size_t)C, width = 2 * (size_t)C, radials = rows == 9 ? 6 : 5;
-    for (int e = 0; e < chunk->edges; e++) {
-        const real *d = chunk->wigner + (size_t)e * WIGNER_ENTRIES;
-        const real *r = radial + (size_t)e * radials * width;
-        real *m = message + (size_t)e * (size_t)rows * width;
-        half_forward(d, rows, C, h + (size_t)chunk->source[e] * node, r, m);
-        half_forward(d, rows, C, h + (size_t)chunk->target[e] * node, r + C, m + C);
+    int64_t node = 9 * C;
+    int width = 2 * C, radials = message_radials(rows);
+    for (int64_t e = 0; e < chunk->edges; e++) {
+        const real *d = chunk->wigner + e * WIGNER_ENTRIES;
+        const real *r = radial + e * radials * width;
+        real *m = message + e * rows * width;
+        half_forward(d, rows, C, h + chunk->source[e] * node, r, m);
+        half_forward(d, rows, C, h + chunk->target[e] * node, r + C, m + C);
     }
 }
 
@@ -51,7 +63,7 @@ UNROLLED void half_backward(const real *restrict d, int rows, int C, const real 
             g_r[r] += g * y[l];
             g_y[l] = g * radial[2 * r * C + c];
         }
-        for (int r = 0; r < (rows == 9 ? 6 : 5); r++) g_radial[2 * r * C + c] = g_r[r];
+        for (int r = 0; r < message_radials(rows); r++) g_radial[2 * r * C + c] = g_r[r];
         torque(g_y, y, &turn_x, &turn_z);
         about_x += turn_x;
         about_z += turn_z;
@@ -65,15 +77,15 @@ UNROLLED void half_backward(const real *restrict d, int rows, int C, const real 
 UNROLLED void chunk_backward(const edge_chunk *chunk, int rows, int C, const real *h,
                              const real *radial, const real *g_message, real *g_radial,
                              real *g_source, real *g_target, umas_edge_gradient *gradient) {
-    size_t node = 9 * (size_t)C, width = 2 * (size_t)C, radials = rows == 9 ? 6 : 5;
-    for (int e = 0; e < chunk->edges; e++) {
-        const real *d = chunk->wigner + (size_t)e * WIGNER_ENTRIES;
-        const real *r = radial + (size_t)e * radials * width;
-        const real *g = g_message + (size_t)e * (size_t)rows * width;
-        real *g_r = g_radial + (size_t)e * radials * width;
-        size_t source = (size_t)chunk->source[e] * node, target = (size_t)chunk->target[e] * node;
-        half_backward(d, rows, C, h + source, r, g, g_r, 0, g_source + (size_t)e * node,
-                      &gradient[e]);
+    int64_t node = 9 * C;
+    int width = 2 * C, radials = message_radials(rows);
+    for (int64_t e = 0; e < chunk->edges; e++) {
+        const real *d = chunk->wigner + e * WIGNER_ENTRIES;
+        const real *r = radial + e * radials * width;
+        const real *g = g_message + e * rows * width;
+        real *g_r = g_radial + e * radials * width;
+        int64_t source = chunk->source[e] * node, target = chunk->target[e] * node;
+        half_backward(d, rows, C, h + source, r, g, g_r, 0, g_source + e * node, &gradient[e]);
         half_backward(d, rows, C, h + target, r + C, g + C, g_r + C, 1, g_target + target,
                       &gradient[e]);
     }

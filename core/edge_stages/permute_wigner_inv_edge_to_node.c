@@ -1,3 +1,13 @@
+/* From edges to nodes, docs/model.md (21), and its backward pass, (32).
+ *
+ *     x_t += scale sum_{s -> t} f(d) D^T message
+ *
+ * The rows of a message are put back into l-major order, rotated into the frame of the nodes, times
+ * the envelope, and summed over the edges into each target, in the order of the edges.
+ * In: message [edges][rows][C], m-major; rows 3 (m = 0 only), 7 or 9.
+ * Out: x [nodes][9][C], l-major, added.
+ * Backward: g_message, and of every edge the torque, (35), and the derivative by the distance that
+ * goes through the envelope, in 1/A. */
 #include "edge_stages/rotation.h"
 #include "stages.h"
 
@@ -14,10 +24,10 @@ UNROLLED void edge_forward(const real *restrict d, int rows, int C, real factor,
 
 UNROLLED void chunk_forward(const edge_chunk *chunk, int rows, int C, real scale,
                             const real *message, real *x) {
-    for (int e = 0; e < chunk->edges; e++)
-        edge_forward(chunk->wigner + (size_t)e * WIGNER_ENTRIES, rows, C,
-                     scale * chunk->envelope[e], message + (size_t)e * (size_t)(rows * C),
-                     x + (size_t)chunk->target[e] * (size_t)(9 * C));
+    const int64_t node = 9 * C;
+    for (int64_t e = 0; e < chunk->edges; e++)
+        edge_forward(chunk->wigner + e * WIGNER_ENTRIES, rows, C, scale * chunk->envelope[e],
+                     message + e * rows * C, x + chunk->target[e] * node);
 }
 
 void permute_wigner_inv_edge_to_node_forward(const edge_chunk *chunk, int rows, int C, real scale,
@@ -29,7 +39,7 @@ void permute_wigner_inv_edge_to_node_forward(const edge_chunk *chunk, int rows, 
     }
 }
 
-/* Returns the gradient by the factor; turns are added up for a factor of one. */
+/* Returns q . y, the gradient by the factor; turn[]: the torque y . J q, without the factor. */
 UNROLLED real edge_backward(const real *restrict d, int rows, int C, real factor,
                             const real *restrict message, const real *restrict g_x,
                             real *restrict g_message, real turn[2]) {
@@ -57,12 +67,13 @@ UNROLLED real edge_backward(const real *restrict d, int rows, int C, real factor
 UNROLLED void chunk_backward(const edge_chunk *chunk, int rows, int C, real scale,
                              const real *message, const real *g_x, real *g_message,
                              umas_edge_gradient *gradient) {
-    for (int e = 0; e < chunk->edges; e++) {
+    const int64_t node = 9 * C;
+    for (int64_t e = 0; e < chunk->edges; e++) {
         real turn[2], factor = scale * chunk->envelope[e];
-        size_t at = (size_t)e * (size_t)(rows * C);
+        int64_t row = e * rows * C;
         real by_factor =
-            edge_backward(chunk->wigner + (size_t)e * WIGNER_ENTRIES, rows, C, factor, message + at,
-                          g_x + (size_t)chunk->target[e] * (size_t)(9 * C), g_message + at, turn);
+            edge_backward(chunk->wigner + e * WIGNER_ENTRIES, rows, C, factor, message + row,
+                          g_x + chunk->target[e] * node, g_message + row, turn);
         gradient[e].distance += (double)(scale * chunk->envelope_slope[e] * by_factor);
         gradient[e].torque_x += (double)(factor * turn[0]);
         gradient[e].torque_z += (double)(factor * turn[1]);

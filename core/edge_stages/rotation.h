@@ -1,19 +1,15 @@
-/* The three things done with an edge's Wigner entries d, for the nine (l, m) of one channel. */
+/* What is done with an edge's Wigner matrix, for the nine l-major rows of one channel: rotate into
+ * the edge's frame, y = D x; rotate back, x = D^T y, docs/model.md (16), (21); and the torque,
+ * (35).  d [34]: the entries of D_1 [3][3] and D_2 [5][5] (graph/edge_geometry.h). */
 #ifndef UMAS_ROTATION_H
 #define UMAS_ROTATION_H
 
 #include "precision.h"
+#include "row_order.h"
 
 /* For functions of `rows`: loops over rows unroll, and loops over channels vectorise, only where
  * the caller passes a constant. */
 #define UNROLLED static inline __attribute__((always_inline))
-
-/* l-major index of every m-major row:
- * m = 0: l 0 1 2 | m = +1: l 1 2, m = -1: l 1 2 | m = +2, m = -2 */
-static const int L_MAJOR_OF_ROW[9] = {0, 2, 6, 3, 7, 1, 5, 8, 4};
-
-/* (m >= 0, l) of every m-major row: which radial function scales it. */
-static const int RADIAL_OF_ROW[9] = {0, 1, 2, 3, 4, 3, 4, 5, 5};
 
 /* y = D x, node frame to edge frame, l-major */
 static inline void rotate(const real *d, const real x[9], real y[9]) {
@@ -36,10 +32,10 @@ static inline void rotate_back(const real *d, const real y[9], real x[9]) {
     }
 }
 
-/* g . J_x y and g . J_z y: how g . y changes when the frame y lives in turns about its x or z axis.
- * J are the generators of rotations for l = 1, 2.  The derivative by direction is this torque, two
- * numbers an edge, so that no matrix D has to be differentiated; a turn about the frame's y axis,
- * which is the edge, changes nothing. */
+/* The torque g . J_x y and g . J_z y: how fast g . y changes when the frame of y turns about its
+ * own x or z axis.  J are the generators of rotations for l = 1, 2.  These two numbers an edge
+ * stand for the derivative by the edge's direction, so that D itself is never differentiated.  A
+ * turn about the frame's y axis, which is the edge, changes nothing. */
 static inline void torque(const real g[9], const real y[9], real *about_x, real *about_z) {
     const real root_3 = (real)1.7320508075688772935;
     *about_x = g[3] * y[2] - g[2] * y[3] + g[4] * y[5] - g[5] * y[4] +

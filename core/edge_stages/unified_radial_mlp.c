@@ -1,3 +1,11 @@
+/* A radial MLP, docs/model.md (11), (12), and its backward pass, (36).
+ *
+ *     rad = W_2 silu(LN_1(W_1 silu(LN_0(a_0)) + b_1)) + b_2
+ *     a_0 = W_basis b(d) + source[Z_s] + target[Z_t]
+ *
+ * In: of a chunk of edges, the distance basis b [edges][G] and the elements of both ends.
+ * Out: rad [edges][outputs], no unit; backward: the derivative of the energy by each distance, 1/A.
+ */
 #include <tgmath.h>
 
 #include "activation.h"
@@ -50,20 +58,20 @@ void unified_radial_mlp_forward(const umas_architecture *a, const radial_weights
                                 const edge_chunk *chunk, radial_activations *act, real *out) {
     int B = a->edge_channels, G = a->distance_functions, edges = chunk->edges;
     real *x0 = act->linear[0], *x1 = act->linear[1], *hidden = act->hidden;
-    for (int e = 0; e < edges; e++) {
-        const real *source = w->source + (size_t)chunk->source_element[e] * (size_t)B;
-        const real *target = w->target + (size_t)chunk->target_element[e] * (size_t)B;
-        for (int i = 0; i < B; i++) x0[(size_t)e * (size_t)B + (size_t)i] = source[i] + target[i];
+    for (int64_t e = 0; e < edges; e++) {
+        const real *source = w->source + chunk->source_element[e] * B;
+        const real *target = w->target + chunk->target_element[e] * B;
+        for (int i = 0; i < B; i++) x0[e * B + i] = source[i] + target[i];
     }
     matmul_nt(edges, B, G, 1, chunk->basis, G, w->basis, 1, x0, B);
     norm_silu_forward(edges, B, w->norm_0_w, w->norm_0_b, x0, hidden);
-    for (int e = 0; e < edges; e++)
-        for (int i = 0; i < B; i++) x1[(size_t)e * (size_t)B + (size_t)i] = w->linear_1_b[i];
+    for (int64_t e = 0; e < edges; e++)
+        for (int i = 0; i < B; i++) x1[e * B + i] = w->linear_1_b[i];
     matmul_nt(edges, B, B, 1, hidden, B, w->linear_1_w, 1, x1, B);
     norm_silu_forward(edges, B, w->norm_1_w, w->norm_1_b, x1, hidden);
     int n = w->outputs;
-    for (int e = 0; e < edges; e++)
-        for (int i = 0; i < n; i++) out[(size_t)e * (size_t)n + (size_t)i] = w->linear_2_b[i];
+    for (int64_t e = 0; e < edges; e++)
+        for (int i = 0; i < n; i++) out[e * n + i] = w->linear_2_b[i];
     matmul_nt(edges, n, B, 1, hidden, B, w->linear_2_w, 1, out, n);
 }
 
@@ -78,9 +86,9 @@ void unified_radial_mlp_backward(const umas_architecture *a, const radial_weight
     matmul_nn(edges, B, B, 1, g, B, w->linear_1_w, 0, g_hidden, B);
     norm_silu_backward(edges, B, w->norm_0_w, w->norm_0_b, x0, g_hidden);
     matmul_nn(edges, B, G, 1, g_hidden, B, w->basis, 0, act->g_basis, G);
-    for (int e = 0; e < edges; e++) {
-        const real *slope = chunk->basis_slope + (size_t)e * (size_t)G;
-        const real *g_basis = act->g_basis + (size_t)e * (size_t)G;
+    for (int64_t e = 0; e < edges; e++) {
+        const real *slope = chunk->basis_slope + e * G;
+        const real *g_basis = act->g_basis + e * G;
         double sum = 0;
         for (int i = 0; i < G; i++) sum += (double)(g_basis[i] * slope[i]);
         gradient[e].distance += sum;

@@ -1,6 +1,12 @@
-/* One evaluation on the CPU: energies() of docs/uma_energy_reference.py and its backward pass,
- * threads over chunks of edges and of nodes.  Every sum runs in the order of atoms and edges, so that results
- * are the same bits for any number of threads. */
+/* One evaluation on the CPU: the whole of docs/model.md, in its order, forward (13) to (26) and
+ * backward (28) to (38).
+ *
+ * In: the atoms of this rank, positions in A.
+ * Out: energy and virial in eV, forces in eV/A.
+ *
+ * Threads share out chunks of edges (of whole targets, cpu_workspace.h) and blocks of nodes.  Every
+ * sum runs in the order of atoms and edges, so that results are the same bits for any number of
+ * threads. */
 #include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +16,7 @@
 #include "engine/cpu_workspace.h"
 #include "engine/engine.h"
 #include "engine/row_exchange.h"
+#include "row_order.h"
 #include "status.h"
 
 typedef struct cpu_engine {
@@ -30,8 +37,6 @@ typedef struct step {
     workspace *ws;
     int rows; /* of a message */
 } step;
-
-static const int DEGREE_OF_ROW[9] = {0, 1, 2, 1, 2, 1, 2, 2, 2};
 
 /* ---- chunks ------------------------------------------------------------------------------- */
 
@@ -57,18 +62,19 @@ static edge_buffers *load_chunk(const step *s, int chunk) {
     return b;
 }
 
-/* Where a chunk's activations live: in the store, or in the thread's buffers. */
+/* Where a chunk's activations are: among those that are kept, or in the thread's buffers.  Returns
+ * whether they are kept. */
 static int kept_activations(const step *s, int layer, int chunk, const edge_buffers *b,
                             real **conv_1, real **conv_2) {
     const workspace *ws = s->ws;
-    size_t at = ws->kept_at[(size_t)layer * (size_t)ws->chunks + (size_t)chunk];
+    size_t at = ws->kept_at[layer * (int64_t)ws->chunks + chunk];
     *conv_1 = at == NOT_KEPT ? b->conv_1 : ws->kept + at;
-    *conv_2 = at == NOT_KEPT ? b->conv_2
-                             : *conv_1 + (size_t)b->chunk.edges * (size_t)(s->rows + 2) *
-                                             (size_t)s->a->hidden_channels;
+    const int64_t conv_1_size = (int64_t)b->chunk.edges * (s->rows + 2) * s->a->hidden_channels;
+    *conv_2 = at == NOT_KEPT ? b->conv_2 : *conv_1 + conv_1_size;
     return at != NOT_KEPT;
 }
 
+/* Lines (16) to (21) for a chunk, up to the second convolution. */
 static void convolve(const step *s, int layer, edge_buffers *b, real *conv_1, real *conv_2) {
     const block_weights *w = &s->weights->blocks[layer];
     int C = s->a->sphere_channels, H = s->a->hidden_channels, edges = b->chunk.edges;
@@ -82,6 +88,7 @@ static void convolve(const step *s, int layer, edge_buffers *b, real *conv_1, re
 
 /* ---- edge part of a layer ----------------------------------------------------------------- */
 
+/* x_mid += the messages of all edges */
 static void edges_forward(const step *s, int layer, real *x_mid) {
     workspace *ws = s->ws;
 #pragma omp parallel for schedule(dynamic, 1)
@@ -97,6 +104,8 @@ static void edges_forward(const step *s, int layer, real *x_mid) {
     }
 }
 
+/* From g_x to the chunk's part of `gradient`, node.g_target and g_source [edges of the
+ * chunk][9][C]. */
 static void chunk_backward(const step *s, int layer, int chunk, real *g_source) {
     workspace *ws = s->ws;
     const block_weights *w = &s->weights->blocks[layer];
@@ -120,37 +129,40 @@ static void chunk_backward(const step *s, int layer, int chunk, real *g_source) 
     unified_radial_mlp_backward(s->a, &w->radial, &b->chunk, &b->radial_act, b->g_radial, gradient);
 }
 
-/* Add a wave's source gradients to the nodes, a thread a node, in the order of the edges. */
+/* Add the source gradients of edges begin .. end - 1 to the nodes they leave: a thread has a node
+ * and adds up its edges in their order. */
 static void sum_over_sources(const step *s, int64_t begin, int64_t end) {
     workspace *ws = s->ws;
     const umas_edges *edges = &ws->edges;
     int width = 9 * s->a->sphere_channels;
 #pragma omp parallel for schedule(static)
     for (int n = 0; n < s->atoms->nodes; n++) {
-        real *sum = ws->node.g_source + (size_t)n * (size_t)width;
+        real *sum = ws->node.g_source + (int64_t)n * width;
         int64_t at = ws->cursor[n];
         for (; at < edges->out_first[n + 1] && edges->out[at] < end; at++) {
-            const real *g = ws->wave_g_source + (size_t)(edges->out[at] - begin) * (size_t)width;
+            const real *g = ws->wave_g_source + (edges->out[at] - begin) * width;
             for (int i = 0; i < width; i++) sum[i] += g[i];
         }
         ws->cursor[n] = at;
     }
 }
 
-/* From g_x, the gradient by x_mid, to g_source and g_target. */
+/* From g_x, the gradient by x_mid, to g_source and g_target.  Chunks go in waves: the source
+ * gradients of a wave's edges are stored one by one and then summed, so that they need room for a
+ * wave only. */
 static void edges_backward(const step *s, int layer) {
     workspace *ws = s->ws;
-    size_t width = 9 * (size_t)s->a->sphere_channels;
-    memset(ws->node.g_source, 0, (size_t)s->atoms->nodes * width * sizeof(real));
-    memset(ws->node.g_target, 0, (size_t)s->atoms->owned * width * sizeof(real));
-    memcpy(ws->cursor, ws->edges.out_first, (size_t)s->atoms->nodes * sizeof *ws->cursor);
+    size_t width = 9 * s->a->sphere_channels;
+    memset(ws->node.g_source, 0, s->atoms->nodes * width * sizeof(real));
+    memset(ws->node.g_target, 0, s->atoms->owned * width * sizeof(real));
+    memcpy(ws->cursor, ws->edges.out_first, s->atoms->nodes * sizeof *ws->cursor);
     for (int from = 0; from < ws->chunks; from += ws->wave_chunks) {
         int to = from + ws->wave_chunks < ws->chunks ? from + ws->wave_chunks : ws->chunks;
         int64_t begin = first_edge(ws, from);
 #pragma omp parallel for schedule(dynamic, 1)
         for (int chunk = from; chunk < to; chunk++)
             chunk_backward(s, layer, chunk,
-                           ws->wave_g_source + (size_t)(first_edge(ws, chunk) - begin) * width);
+                           ws->wave_g_source + (first_edge(ws, chunk) - begin) * width);
         sum_over_sources(s, begin, first_edge(ws, to));
     }
 }
@@ -175,16 +187,22 @@ static void edge_degree_backward(const step *s) {
 
 /* ---- node part ---------------------------------------------------------------------------- */
 
-/* Initial features [owned][9][C]: the element's and the system's scalars. */
-static void embed(const step *s, real *x) {
-    size_t C = (size_t)s->a->sphere_channels;
-    memset(x, 0, (size_t)s->atoms->owned * 9 * C * sizeof(real));
-    for (int n = 0; n < s->atoms->owned; n++)
-        if (s->atoms->element[n])
-            memcpy(x + (size_t)n * 9 * C, s->weights->sphere + (size_t)s->atoms->element[n] * C,
-                   C * sizeof(real));
+/* Numbers in the features [owned][9][C] of this rank's atoms. */
+static size_t owned_numbers(const step *s) {
+    return (size_t)s->atoms->owned * 9 * s->a->sphere_channels;
 }
 
+/* First features, line (13): the scalars of the element and of the system. */
+static void embed(const step *s, real *x) {
+    const size_t C = s->a->sphere_channels;
+    memset(x, 0, owned_numbers(s) * sizeof(real));
+    for (int64_t n = 0; n < s->atoms->owned; n++)
+        if (s->atoms->element[n])
+            memcpy(x + n * 9 * C, s->weights->sphere + s->atoms->element[n] * C, C * sizeof(real));
+}
+
+/* Nodes are worked on in blocks of CHUNK_NODES: how many nodes a block has, the number of blocks,
+ * and where a block begins in [owned][9][C]. */
 static int block_count(const step *s, int block) {
     int left = s->atoms->owned - block * CHUNK_NODES;
     return left < CHUNK_NODES ? left : CHUNK_NODES;
@@ -193,7 +211,7 @@ static int block_count(const step *s, int block) {
 static int blocks(const step *s) { return (s->atoms->owned + CHUNK_NODES - 1) / CHUNK_NODES; }
 
 static size_t block_at(const step *s, int block) {
-    return (size_t)block * CHUNK_NODES * 9 * (size_t)s->a->sphere_channels;
+    return (size_t)block * CHUNK_NODES * 9 * s->a->sphere_channels;
 }
 
 static void norm_1_forward(const step *s, int layer, const real *x, real *h) {
@@ -204,14 +222,14 @@ static void norm_1_forward(const step *s, int layer, const real *x, real *h) {
                             s->weights->csd, x + block_at(s, i), h + block_at(s, i));
 }
 
-/* g_x += backward of the norm at x, for the sum of both gradients by h. */
+/* g_x += backward of the norm at x, from the gradient by h, the sum of g_source and g_target. */
 static void norm_1_backward(const step *s, int layer, const real *x) {
     const block_weights *w = &s->weights->blocks[layer];
     node_arrays *node = &s->ws->node;
     int C = s->a->sphere_channels;
 #pragma omp parallel for schedule(static)
     for (int i = 0; i < blocks(s); i++) {
-        size_t at = block_at(s, i), n = (size_t)block_count(s, i) * 9 * (size_t)C;
+        size_t at = block_at(s, i), n = (size_t)block_count(s, i) * 9 * C;
         for (size_t k = 0; k < n; k++) node->g_target[at + k] += node->g_source[at + k];
         rms_norm_sh_backward(block_count(s, i), C, w->norm_1_w, x + at, node->g_target + at,
                              node->g_x + at);
@@ -228,7 +246,7 @@ static void nodes_forward(const step *s, int layer, const real *x_mid, real *x_n
         int count = block_count(s, i);
         size_t at = block_at(s, i);
         rms_norm_sh_forward(count, C, w->norm_2_w, w->norm_2_b, NULL, x_mid + at, b->h);
-        memcpy(x_next + at, x_mid + at, (size_t)count * 9 * (size_t)C * sizeof(real));
+        memcpy(x_next + at, x_mid + at, (size_t)count * 9 * C * sizeof(real));
         atomwise_forward(s->a, w, count, b->h, &b->act, x_next + at);
     }
 }
@@ -249,11 +267,12 @@ static void nodes_backward(const step *s, int layer, const real *x_mid) {
     }
 }
 
-/* Energies of the network, and g_x by what the last layer leaves. */
+/* Energies of the network, lines (25) and (28), and g_x, the gradient by the last layer's features.
+ */
 static void head(const step *s, const real *x) {
     const dense_weights *w = s->weights;
     int C = s->a->sphere_channels;
-    memset(s->ws->node.g_x, 0, (size_t)s->atoms->owned * 9 * (size_t)C * sizeof(real));
+    memset(s->ws->node.g_x, 0, owned_numbers(s) * sizeof(real));
 #pragma omp parallel for schedule(static)
     for (int i = 0; i < blocks(s); i++) {
         node_buffers *b = &s->ws->block[omp_get_thread_num()];
@@ -286,7 +305,6 @@ static umas_status balance(const step *s, real *x, int backward, umas_error *err
 
 static umas_status forward(const step *s, umas_error *error) {
     node_arrays *node = &s->ws->node;
-    size_t bytes = (size_t)s->atoms->owned * 9 * (size_t)s->a->sphere_channels * sizeof(real);
     embed(s, node->x[0]);
     edge_degree_forward(s, node->x[0]);
     for (int i = 0; i < s->a->layers; i++) {
@@ -295,7 +313,7 @@ static umas_status forward(const step *s, umas_error *error) {
             rows_forward(s->engine->setup.exchange, s->atoms->rows, s->atoms->owned,
                          9 * s->a->sphere_channels, node->h[i], s->ws->packed_rows, error);
         if (status != UMAS_OK) return status;
-        memcpy(node->x_mid[i], node->x[i], bytes);
+        memcpy(node->x_mid[i], node->x[i], owned_numbers(s) * sizeof(real));
         edges_forward(s, i, node->x_mid[i]);
         nodes_forward(s, i, node->x_mid[i], node->x[i + 1]);
         status = balance(s, node->x[i + 1], 0, error);
@@ -320,6 +338,7 @@ static umas_status backward(const step *s, umas_error *error) {
     return UMAS_OK;
 }
 
+/* Line (26). */
 static void sum_energies(const step *s, umas_result *result) {
     const umas_task *task = s->engine->setup.task;
     for (int n = 0; n < s->atoms->owned; n++) {
@@ -351,8 +370,8 @@ static umas_status run_step(void *self, const umas_atoms *atoms, umas_result *re
               atoms,
               engine->system_atoms,
               ws,
-              engine->a->mmax == 2 ? 9 : 7};
-    memset(ws->gradient, 0, (size_t)ws->edges.count * sizeof *ws->gradient);
+              message_rows(engine->a->mmax)};
+    memset(ws->gradient, 0, ws->edges.count * sizeof *ws->gradient);
     *repeat = UMAS_REPEAT_NOT;
 
     umas_blas_take_threads();

@@ -1,3 +1,5 @@
+/* Memory of the CPU engine: reserved, counted, freed; and edges cut into chunks.  Sizes of arrays
+ * are those that cpu_workspace.h gives. */
 #include "engine/cpu_workspace.h"
 
 #include <omp.h>
@@ -17,8 +19,11 @@ static int renew(void *buffer, size_t count, size_t size) {
     return *slot != NULL;
 }
 
+/* Room for an eighth more than is needed now, so that small growth needs no new memory. */
+static size_t with_room(size_t count) { return count + count / 8 + 1; }
+
 static int reserve_nodes(workspace *ws, const umas_architecture *a, const umas_atoms *atoms) {
-    size_t layers = (size_t)a->layers, width = 9 * (size_t)a->sphere_channels;
+    size_t layers = a->layers, width = 9 * a->sphere_channels;
     node_arrays *node = &ws->node;
     if (!node->x) node->x = calloc(layers + 1, sizeof *node->x);
     if (!node->x_mid) node->x_mid = calloc(layers, sizeof *node->x_mid);
@@ -27,7 +32,7 @@ static int reserve_nodes(workspace *ws, const umas_architecture *a, const umas_a
     int ok = 1;
     if (atoms->owned >= ws->owned_capacity) {
         ws->owned_capacity = 0;
-        size_t n = (size_t)atoms->owned + (size_t)atoms->owned / 8 + 1;
+        size_t n = with_room(atoms->owned);
         for (size_t i = 0; i <= layers; i++) ok = ok && renew(&node->x[i], n * width, sizeof(real));
         for (size_t i = 0; i < layers; i++)
             ok = ok && renew(&node->x_mid[i], n * width, sizeof(real));
@@ -39,7 +44,7 @@ static int reserve_nodes(workspace *ws, const umas_architecture *a, const umas_a
     }
     if (ok && atoms->nodes >= ws->node_capacity) {
         ws->node_capacity = 0;
-        size_t n = (size_t)atoms->nodes + (size_t)atoms->nodes / 8 + 1;
+        size_t n = with_room(atoms->nodes);
         for (size_t i = 0; i < layers; i++) ok = ok && renew(&node->h[i], n * width, sizeof(real));
         ok = ok && renew(&node->g_source, n * width, sizeof(real)) &&
              renew(&ws->cursor, n, sizeof *ws->cursor);
@@ -63,9 +68,9 @@ static int cut_chunks(workspace *ws, int owned) {
 }
 
 static int renew_edge_buffers(edge_buffers *b, const umas_architecture *a, size_t n) {
-    size_t C = (size_t)a->sphere_channels, H = (size_t)a->hidden_channels;
-    size_t B = (size_t)a->edge_channels, G = (size_t)a->distance_functions;
-    size_t rows = a->mmax == 2 ? 9 : 7, radials = a->mmax == 2 ? 6 : 5, size = sizeof(real);
+    size_t C = a->sphere_channels, H = a->hidden_channels;
+    size_t B = a->edge_channels, G = a->distance_functions;
+    size_t rows = message_rows(a->mmax), radials = message_radials(rows), size = sizeof(real);
     return renew(&b->source_element, n, sizeof(int)) && renew(&b->target_element, n, sizeof(int)) &&
            renew(&b->chunk.wigner, n * WIGNER_ENTRIES, size) &&
            renew(&b->chunk.envelope, n, size) && renew(&b->chunk.envelope_slope, n, size) &&
@@ -82,7 +87,7 @@ static int renew_edge_buffers(edge_buffers *b, const umas_architecture *a, size_
 }
 
 static int renew_node_buffers(node_buffers *b, const umas_architecture *a) {
-    size_t C = (size_t)a->sphere_channels, H = (size_t)a->hidden_channels, n = CHUNK_NODES;
+    size_t C = a->sphere_channels, H = a->hidden_channels, n = CHUNK_NODES;
     size_t size = sizeof(real);
     return renew(&b->h, n * 9 * C, size) && renew(&b->g_h, n * 9 * C, size) &&
            renew(&b->act.scalar, n * 2 * H, size) && renew(&b->act.gates, n * 2 * H, size) &&
@@ -94,13 +99,13 @@ static int renew_node_buffers(node_buffers *b, const umas_architecture *a) {
 static int reserve_threads(workspace *ws, const umas_architecture *a, int longest_chunk) {
     int threads = omp_get_max_threads();
     if (threads > ws->threads) {
-        edge_buffers *edge = realloc(ws->edge, (size_t)threads * sizeof *edge);
+        edge_buffers *edge = realloc(ws->edge, threads * sizeof *edge);
         if (edge) ws->edge = edge;
-        node_buffers *block = realloc(ws->block, (size_t)threads * sizeof *block);
+        node_buffers *block = realloc(ws->block, threads * sizeof *block);
         if (block) ws->block = block;
         if (!edge || !block) return 0;
-        memset(edge + ws->threads, 0, (size_t)(threads - ws->threads) * sizeof *edge);
-        memset(block + ws->threads, 0, (size_t)(threads - ws->threads) * sizeof *block);
+        memset(edge + ws->threads, 0, (threads - ws->threads) * sizeof *edge);
+        memset(block + ws->threads, 0, (threads - ws->threads) * sizeof *block);
         ws->threads = threads;
         ws->edge_capacity = 0;
     }
@@ -108,41 +113,41 @@ static int reserve_threads(workspace *ws, const umas_architecture *a, int longes
     ws->edge_capacity = 0;
     int ok = 1;
     for (int t = 0; t < ws->threads; t++)
-        ok = ok && renew_edge_buffers(&ws->edge[t], a, (size_t)longest_chunk) &&
+        ok = ok && renew_edge_buffers(&ws->edge[t], a, longest_chunk) &&
              renew_node_buffers(&ws->block[t], a);
     if (ok) ws->edge_capacity = longest_chunk;
     return ok;
 }
 
-/* A wave has a few chunks a thread, so that threads end it at about the same time. */
+/* A wave is the chunks whose source gradients are summed together.  It has a few chunks a thread,
+ * so that threads end it at about the same time. */
 static int reserve_wave(workspace *ws, const umas_architecture *a, int longest_chunk) {
     ws->wave_chunks = 4 * ws->threads < ws->chunks ? 4 * ws->threads : ws->chunks;
     int64_t edges = (int64_t)ws->wave_chunks * longest_chunk;
     if (edges > ws->edges.count) edges = ws->edges.count;
     if (edges <= ws->wave_capacity) return 1;
     ws->wave_capacity = 0;
-    if (!renew(&ws->wave_g_source, (size_t)edges * 9 * (size_t)a->sphere_channels, sizeof(real)))
-        return 0;
+    if (!renew(&ws->wave_g_source, edges * 9 * a->sphere_channels, sizeof(real))) return 0;
     ws->wave_capacity = edges;
     return 1;
 }
 
-/* The backward pass runs from the last layer to the first; keep in that order what fits. */
+/* Which activations are kept for the backward pass: those of as many chunks as KEPT_BYTES hold, the
+ * last layer's first, since the backward pass begins there. */
 static int reserve_kept(workspace *ws, const umas_architecture *a) {
     if (ws->chunks > ws->chunk_capacity || !ws->kept_at) {
-        size_t n = (size_t)ws->chunks + (size_t)ws->chunks / 8 + 1;
+        size_t n = with_room(ws->chunks);
         ws->chunk_capacity = 0;
-        if (!renew(&ws->kept_at, n * (size_t)a->layers, sizeof *ws->kept_at)) return 0;
+        if (!renew(&ws->kept_at, n * a->layers, sizeof *ws->kept_at)) return 0;
         ws->chunk_capacity = (int)n;
     }
     size_t used = 0;
     for (int layer = a->layers - 1; layer >= 0; layer--)
         for (int c = 0; c < ws->chunks; c++) {
             const int *begin = ws->chunk_first + c;
-            size_t need =
-                (size_t)(ws->edges.first[begin[1]] - ws->edges.first[begin[0]]) * kept_width(a);
+            size_t need = (ws->edges.first[begin[1]] - ws->edges.first[begin[0]]) * kept_width(a);
             int keep = (used + need) * sizeof(real) <= KEPT_BYTES;
-            ws->kept_at[(size_t)layer * (size_t)ws->chunks + (size_t)c] = keep ? used : NOT_KEPT;
+            ws->kept_at[layer * (int64_t)ws->chunks + c] = keep ? used : NOT_KEPT;
             if (keep) used += need;
         }
     if (used <= ws->kept_capacity && ws->kept) return 1;
@@ -157,7 +162,7 @@ static int reserve_kept(workspace *ws, const umas_architecture *a) {
 static int reserve_gradient(workspace *ws) {
     if (ws->edges.count <= ws->gradient_capacity && ws->gradient) return 1;
     ws->gradient_capacity = 0;
-    size_t n = (size_t)ws->edges.count + (size_t)ws->edges.count / 8 + 1;
+    size_t n = with_room(ws->edges.count);
     if (!renew(&ws->gradient, n, sizeof *ws->gradient)) return 0;
     ws->gradient_capacity = (int64_t)n;
     return 1;
@@ -165,11 +170,11 @@ static int reserve_gradient(workspace *ws) {
 
 static int reserve_packed_rows(workspace *ws, const umas_architecture *a, const umas_atoms *atoms) {
     const umas_row_plan *plan = atoms->rows;
-    const size_t rows = plan ? (size_t)plan->send_first[plan->peers] : 0;
+    const size_t rows = plan ? plan->send_first[plan->peers] : 0;
     if (rows <= ws->packed_capacity) return 1;
     ws->packed_capacity = 0;
     const size_t roomy = rows + rows / 8;
-    if (!renew(&ws->packed_rows, roomy * 9 * (size_t)a->sphere_channels, sizeof(real))) return 0;
+    if (!renew(&ws->packed_rows, roomy * 9 * a->sphere_channels, sizeof(real))) return 0;
     ws->packed_capacity = roomy;
     return 1;
 }
@@ -188,35 +193,33 @@ umas_status workspace_reserve(workspace *ws, const umas_architecture *a, const u
                      atoms->owned, (long long)ws->edges.count);
 }
 
-/* Of a thread's buffers, for one edge and for one node. */
+/* Bytes of a thread's buffers, for one edge and for one node. */
 static size_t edge_buffer_bytes(const umas_architecture *a) {
-    size_t C = (size_t)a->sphere_channels, H = (size_t)a->hidden_channels;
-    size_t B = (size_t)a->edge_channels, G = (size_t)a->distance_functions;
-    size_t rows = a->mmax == 2 ? 9 : 7, radials = a->mmax == 2 ? 6 : 5;
+    size_t C = a->sphere_channels, H = a->hidden_channels;
+    size_t B = a->edge_channels, G = a->distance_functions;
+    size_t rows = message_rows(a->mmax), radials = message_radials(rows);
     size_t geometry = WIGNER_ENTRIES + 2 + 3 * G + 3 * B;
     return 2 * sizeof(int) +
            (geometry + 4 * radials * C + 4 * rows * C + (2 * rows + 2) * H) * sizeof(real);
 }
 
 static size_t node_buffer_bytes(const umas_architecture *a) {
-    size_t C = (size_t)a->sphere_channels, H = (size_t)a->hidden_channels;
+    size_t C = a->sphere_channels, H = a->hidden_channels;
     return (18 * C + 25 * H + 1) * sizeof(real);
 }
 
 size_t workspace_bytes(const workspace *ws, const umas_architecture *a) {
-    size_t layers = (size_t)a->layers, features = 9 * (size_t)a->sphere_channels * sizeof(real);
+    size_t layers = a->layers, features = 9 * a->sphere_channels * sizeof(real);
     size_t an_owned = (2 * layers + 3) * features + sizeof *ws->energy + sizeof *ws->chunk_first;
     size_t a_node = (layers + 1) * features + sizeof *ws->cursor;
     size_t a_thread = sizeof *ws->edge + sizeof *ws->block +
-                      (size_t)ws->edge_capacity * edge_buffer_bytes(a) +
+                      ws->edge_capacity * edge_buffer_bytes(a) +
                       (ws->edge_capacity ? CHUNK_NODES * node_buffer_bytes(a) : 0);
     return umas_edges_bytes(&ws->edges) + (3 * layers + 1) * sizeof(real *) +
-           (size_t)ws->owned_capacity * an_owned + (size_t)ws->node_capacity * a_node +
-           (size_t)ws->threads * a_thread +
-           ((size_t)ws->wave_capacity + ws->packed_capacity) * features +
-           (size_t)ws->gradient_capacity * sizeof *ws->gradient +
-           (size_t)ws->chunk_capacity * layers * sizeof *ws->kept_at +
-           ws->kept_capacity * sizeof(real);
+           ws->owned_capacity * an_owned + ws->node_capacity * a_node + ws->threads * a_thread +
+           (ws->wave_capacity + ws->packed_capacity) * features +
+           ws->gradient_capacity * sizeof *ws->gradient +
+           ws->chunk_capacity * layers * sizeof *ws->kept_at + ws->kept_capacity * sizeof(real);
 }
 
 static void free_edge_buffers(edge_buffers *b) {

@@ -3,6 +3,7 @@
 #ifndef UMAS_CPU_WORKSPACE_H
 #define UMAS_CPU_WORKSPACE_H
 
+#include "row_order.h"
 #include "stages.h"
 
 #define node_arrays PRECISE(umas_node_arrays)
@@ -13,7 +14,8 @@
 #define workspace_bytes PRECISE(umas_workspace_bytes)
 #define workspace_free PRECISE(umas_workspace_free)
 
-/* Edges a thread works on at a time (more when one atom has more), and nodes. */
+/* A thread works on a chunk of edges at a time, whole targets with up to so many edges (more if a
+ * single one has more), and on a block of so many nodes. */
 #define CHUNK_EDGES 128
 #define CHUNK_NODES 32
 
@@ -57,7 +59,7 @@ typedef struct workspace {
     umas_edge_gradient *gradient; /* [edges] */
     int chunks;
     int *chunk_first; /* [chunks + 1] owned atom a chunk begins with */
-    size_t *kept_at;  /* [layers][chunks] place in `kept`, or NOT_KEPT */
+    size_t *kept_at;  /* [layers][chunks] where they begin in `kept`, or NOT_KEPT */
     real *kept;
     node_arrays node;
     int threads;
@@ -78,8 +80,8 @@ typedef struct workspace {
 
 /* Activations kept an edge: conv_1 and conv_2. */
 static inline size_t kept_width(const umas_architecture *a) {
-    size_t rows = a->mmax == 2 ? 9 : 7;
-    return (rows + 2) * (size_t)a->hidden_channels + rows * (size_t)a->sphere_channels;
+    size_t rows = message_rows(a->mmax);
+    return (rows + 2) * a->hidden_channels + rows * a->sphere_channels;
 }
 
 /* Make room for the atoms and for ws->edges, cut the edges into chunks and decide which

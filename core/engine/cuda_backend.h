@@ -1,4 +1,4 @@
-/* What core/engine/engine.c calls of the CUDA engine, where it is built. */
+/* What core/engine/engine.c calls of the CUDA engine, in builds that have one. */
 #ifndef UMAS_CUDA_BACKEND_H
 #define UMAS_CUDA_BACKEND_H
 

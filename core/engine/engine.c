@@ -1,4 +1,5 @@
-/* The public engine: checks what the caller asks, then drives a backend. */
+/* The engine that callers of umas.h see: it checks what the caller asks, merges experts when the
+ * composition changes, and drives one of two backends, CPU or CUDA, through engine/engine.h. */
 #include "engine/engine.h"
 
 #include <math.h>
@@ -137,7 +138,8 @@ static int64_t common_divisor(int64_t a, int64_t b) {
     return a;
 }
 
-/* Merged weights depend on proportions only, but for the release that counts a zero row. */
+/* Merged weights depend on the proportions of the elements only, docs/model.md (9), so counts are
+ * divided by what they have in common; but not for the release that divides by N + 1. */
 static void reduce(const umas_architecture *a, const int64_t *counts, int64_t *reduced) {
     int64_t divisor = 0;
     for (int z = 1; z < UMAS_ELEMENTS; z++) divisor = common_divisor(divisor, counts[z]);
@@ -190,10 +192,10 @@ static void clear(const umas_atoms *atoms, umas_result *r) {
     r->edges = 0;
     r->crowded = 0;
     memset(r->virial, 0, sizeof r->virial);
-    memset(r->force, 0, (size_t)atoms->total * 3 * sizeof *r->force);
-    if (r->atom_energy) memset(r->atom_energy, 0, (size_t)atoms->owned * sizeof *r->atom_energy);
+    memset(r->force, 0, 3 * (size_t)atoms->total * sizeof *r->force);
+    if (r->atom_energy) memset(r->atom_energy, 0, atoms->owned * sizeof *r->atom_energy);
     if (r->atom_virial)
-        memset(r->atom_virial, 0, (size_t)atoms->total * 6 * sizeof *r->atom_virial);
+        memset(r->atom_virial, 0, 6 * (size_t)atoms->total * sizeof *r->atom_virial);
 }
 
 static umas_status check_finite(const umas_atoms *atoms, const umas_result *r, umas_error *error) {
@@ -202,7 +204,7 @@ static umas_status check_finite(const umas_atoms *atoms, const umas_result *r, u
     if (!finite)
         return umas_fail(error, UMAS_ERROR_OVERFLOW, "the energy or the virial is not finite");
     for (int i = 0; i < atoms->total; i++) {
-        const double *f = r->force + 3 * (size_t)i;
+        const double *f = r->force + 3 * (int64_t)i;
         if (!isfinite(f[0]) || !isfinite(f[1]) || !isfinite(f[2]))
             return umas_fail_rows(error, UMAS_ERROR_OVERFLOW, i, -1, "a force is not finite");
     }
@@ -220,8 +222,8 @@ static umas_status check_elements(const umas_engine *engine, const umas_atoms *a
     return UMAS_OK;
 }
 
-/* The protocol of ranks.h.  A list that was refused, or that no backend has seen, is a new one in the
- * next call, too. */
+/* The protocol of ranks.h.  A neighbour list that this call does not get to evaluate counts as
+ * changed in the next call, too. */
 static umas_status evaluate(umas_engine *engine, const umas_atoms *atoms, umas_result *result,
                             umas_error *error) {
     const umas_exchange *exchange = engine->setup.exchange;

@@ -1,4 +1,5 @@
-/* What the CPU and the CUDA engine have in common: the interface that engine.c drives. */
+/* What the CPU and the CUDA engine have in common: the interface through which engine.c drives
+ * them. */
 #ifndef UMAS_ENGINE_H
 #define UMAS_ENGINE_H
 
@@ -21,9 +22,9 @@ typedef struct umas_engine_operations {
      * the last step is done again (bits of umas_repeat), 0 the first time. */
     umas_status (*prepare)(void *self, const umas_atoms *atoms, int64_t system_atoms, int repeat,
                            umas_error *error);
-    /* The step that was prepared, together with the other ranks; result holds zeros.  *repeat: why
-     * this rank wants to do it again.  After EXCHANGE and DEVICE other ranks may be waiting; all
-     * other failures are those of this rank's own work once it has met the others. */
+    /* Do the step that was prepared, together with the other ranks; result holds zeros.  *repeat:
+     * why this rank wants to do it again.  After EXCHANGE and DEVICE other ranks may be waiting for
+     * this one; after any other failure this rank has met the others in all exchanges. */
     umas_status (*step)(void *self, const umas_atoms *atoms, umas_result *result, int *repeat,
                         umas_error *error);
     /* one line without a newline: where it runs and how, after an evaluation */

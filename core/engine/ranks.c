@@ -1,3 +1,4 @@
+/* The vote of ranks.h: one sum over ranks of how many failed and how many wish to repeat. */
 #include "engine/ranks.h"
 
 #include "status.h"

@@ -1,4 +1,5 @@
-/* Rows of node arrays to the ranks that need them, and their gradients back (CPU engine). */
+/* Rows of node arrays to the ranks that need them, and their gradients back.  CPU engine only; the
+ * counterpart of cuda/exchange/. */
 #ifndef UMAS_ROW_EXCHANGE_H
 #define UMAS_ROW_EXCHANGE_H
 

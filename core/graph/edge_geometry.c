@@ -1,3 +1,6 @@
+/* The geometry of a chunk of edges: Wigner matrices, docs/model.md (6), envelope, (3), and distance
+ * basis, (4), with the derivatives of the last two by the distance.  Computed in double, stored as
+ * `real`. */
 #include "graph/edge_geometry.h"
 
 #include <math.h>
@@ -16,7 +19,8 @@ static void harmonics_2(const double a[3], const double b[3], double y[5]) {
     y[4] = S * (a[2] * b[2] - a[0] * b[0]);
 }
 
-/* D_1 is the rotation itself; D_2 turns the matrices L2: R^T L2_a R in the basis of the L2_b. */
+/* D_1 is the rotation R itself; (D_2)_ab = tr(L_a R L_b R^T): row a is R^T L_a R in the basis of
+ * the L_b. */
 static void wigner_entries(double frame[3][3], real *wigner) {
     for (int i = 0; i < 9; i++) wigner[i] = (real)frame[i / 3][i % 3];
     const double *x = frame[0], *y = frame[1], *z = frame[2];
@@ -41,16 +45,16 @@ void edge_geometry_forward(const umas_architecture *a, const double (*vector)[3]
                            edge_chunk *chunk) {
     int G = a->distance_functions;
     double spacing = G > 1 ? a->cutoff / (G - 1) : a->cutoff, width = 2 * spacing;
-    for (int e = 0; e < chunk->edges; e++) {
+    for (int64_t e = 0; e < chunk->edges; e++) {
         double frame[3][3], d = umas_edge_frame(vector[e], frame);
-        wigner_entries(frame, chunk->wigner + (size_t)e * WIGNER_ENTRIES);
+        wigner_entries(frame, chunk->wigner + e * WIGNER_ENTRIES);
         double u = d / a->cutoff, u2 = u * u, u4 = u2 * u2;
         chunk->envelope[e] = (real)(1 + u4 * u * (-21 + 35 * u - 15 * u2));
         chunk->envelope_slope[e] = (real)(u4 * (-105 + 210 * u - 105 * u2) / a->cutoff);
         for (int g = 0; g < G; g++) {
             double t = (d - g * spacing) / width, value = exp(-0.5 * t * t);
-            chunk->basis[(size_t)e * (size_t)G + (size_t)g] = (real)value;
-            chunk->basis_slope[(size_t)e * (size_t)G + (size_t)g] = (real)(-t / width * value);
+            chunk->basis[e * G + g] = (real)value;
+            chunk->basis_slope[e * G + g] = (real)(-t / width * value);
         }
     }
 }

@@ -1,4 +1,5 @@
-/* What an edge's vector gives: frame, Wigner entries, envelope, distance basis. */
+/* A chunk of edges and what their vectors give: Wigner matrices, envelope and distance basis,
+ * docs/model.md (3) to (6). */
 #ifndef UMAS_EDGE_GEOMETRY_H
 #define UMAS_EDGE_GEOMETRY_H
 
@@ -7,7 +8,8 @@
 #define edge_chunk PRECISE(umas_edge_chunk)
 #define edge_geometry_forward PRECISE(umas_edge_geometry_forward)
 
-/* D_1 [3][3], then D_2 [5][5], m = -l..l; D_0 = 1 is not stored. */
+/* Numbers of an edge's Wigner matrix that are stored: D_1 [3][3], then D_2 [5][5], m = -l..l.
+ * D_0 = 1 is not stored. */
 #define WIGNER_ENTRIES 34
 
 /* A run of edges whose targets follow each other. */

@@ -1,3 +1,6 @@
+/* The graph, docs/model.md (1) and (2), edge frames, (5), and the end of the backward pass: from
+ * the gradients of edges to forces and virials, (37) and (38).  Positions and vectors in A, all in
+ * double. */
 #include "graph/edges.h"
 
 #include <math.h>
@@ -11,7 +14,7 @@ static double distance_squared(const double *a, const double *b) {
 }
 
 static const double *position(const umas_atoms *atoms, int i) {
-    return atoms->position + 3 * (size_t)i;
+    return atoms->position + 3 * (int64_t)i;
 }
 
 static int is_usable(double coordinate) { return fabs(coordinate) <= UMAS_LARGEST_COORDINATE; }
@@ -35,7 +38,8 @@ static int reserve(void **buffer, int64_t count, size_t size) {
     return grown != NULL;
 }
 
-/* A capacity counts from when all that has it is there: the next call relies on it. */
+/* A capacity is noted only once all arrays have it, so that the next call can rely on it even if
+ * this one runs out of memory. */
 static int reserve_rows(umas_edges *e, const umas_atoms *atoms) {
     if (atoms->owned + 1 > e->owned_capacity) {
         const int64_t n = atoms->owned + 1 + atoms->owned / 8;
@@ -76,8 +80,9 @@ static int64_t count_within(const umas_atoms *atoms, int i, double squared) {
     return count;
 }
 
-/* The smallest squared distance, below the cutoff's, that `count` candidates of owned atom i do not
- * exceed: bisection over the numbers between, which as bits are ordered like their values. */
+/* The squared distance of the `count`-th nearest candidate of owned atom i, which is within the
+ * cutoff.  Bisection over all doubles from 0 to the cutoff's square: the bits of positive doubles,
+ * read as integers, have the order of the doubles. */
 static double reach_of(const umas_atoms *atoms, int i, double cutoff_squared, int64_t count) {
     union {
         double value;
@@ -189,10 +194,9 @@ void umas_edges_free(umas_edges *edges) {
 }
 
 size_t umas_edges_bytes(const umas_edges *e) {
-    return (size_t)e->owned_capacity * sizeof *e->first +
-           (size_t)e->node_capacity * sizeof *e->out_first +
-           (size_t)e->edge_capacity * (sizeof *e->source + sizeof *e->source_node +
-                                       sizeof *e->target + sizeof *e->vector + sizeof *e->out);
+    return e->owned_capacity * sizeof *e->first + e->node_capacity * sizeof *e->out_first +
+           e->edge_capacity * (sizeof *e->source + sizeof *e->source_node + sizeof *e->target +
+                               sizeof *e->vector + sizeof *e->out);
 }
 
 double umas_edge_frame(const double vector[3], double frame[3][3]) {
@@ -210,8 +214,8 @@ double umas_edge_frame(const double vector[3], double frame[3][3]) {
     return d;
 }
 
-/* dE/dvector: the distance's part along n; a turn w of the frame moves the direction by
- * w_z x - w_x z. */
+/* dE/dvector, docs/model.md (37): the derivative by the distance acts along n; a small turn (w_x,
+ * w_z) of the frame moves the direction by w_z x - w_x z. */
 static void vector_gradient(const double vector[3], const umas_edge_gradient *g, double scale,
                             double out[3]) {
     double frame[3][3], d = umas_edge_frame(vector, frame);
@@ -236,7 +240,8 @@ void umas_edges_to_forces(const umas_edges *edges, const umas_atoms *atoms,
             source[i] -= g[i];
             target[i] += g[i];
         }
-        /* one edge's r f need not be symmetric, their sum over a rotation-invariant energy is */
+        /* Symmetrised: an edge's own r f need not be symmetric, but the sum over all edges is,
+         * since the energy does not change under rotations. */
         const double share[6] = {-v[0] * g[0],
                                  -v[1] * g[1],
                                  -v[2] * g[2],

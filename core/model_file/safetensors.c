@@ -170,7 +170,7 @@ typedef struct extent {
     umas_tensor *tensor;
 } extent;
 
-static umas_status read_tensor(yyjson_val *entry, umas_tensor *tensor, extent *place,
+static umas_status read_tensor(yyjson_val *entry, umas_tensor *tensor, extent *span,
                                umas_error *error) {
     umas_status status = umas_json_check_object(entry, tensor->name, error);
     if (status != UMAS_OK) return status;
@@ -180,25 +180,25 @@ static umas_status read_tensor(yyjson_val *entry, umas_tensor *tensor, extent *p
         return umas_fail(error, UMAS_ERROR_FORMAT,
                          "tensor %.100s must have dtype, shape and data_offsets, no more",
                          tensor->name);
-    place->width = yyjson_equals_strn(dtype, "F32", 3)   ? F32_BYTES
-                   : yyjson_equals_strn(dtype, "F16", 3) ? F16_BYTES
-                                                         : 0;
-    if (place->width == 0)
+    span->width = yyjson_equals_strn(dtype, "F32", 3)   ? F32_BYTES
+                  : yyjson_equals_strn(dtype, "F16", 3) ? F16_BYTES
+                                                        : 0;
+    if (span->width == 0)
         return umas_fail(error, UMAS_ERROR_TENSOR, "tensor %.100s is %.20s, neither F32 nor F16",
                          tensor->name, yyjson_get_str(dtype));
     int64_t bytes = 0;
-    status = read_shape(yyjson_obj_get(entry, "shape"), place->width, tensor, &bytes, error);
+    status = read_shape(yyjson_obj_get(entry, "shape"), span->width, tensor, &bytes, error);
     if (status != UMAS_OK) return status;
     if (yyjson_arr_size(offsets) != 2 ||
-        !umas_json_to_size(yyjson_arr_get(offsets, 0), &place->begin) ||
-        !umas_json_to_size(yyjson_arr_get(offsets, 1), &place->end) || place->begin > place->end)
+        !umas_json_to_size(yyjson_arr_get(offsets, 0), &span->begin) ||
+        !umas_json_to_size(yyjson_arr_get(offsets, 1), &span->end) || span->begin > span->end)
         return umas_fail(error, UMAS_ERROR_FORMAT, "tensor %.100s lacks data_offsets [begin, end]",
                          tensor->name);
-    if (place->end - place->begin != bytes)
+    if (span->end - span->begin != bytes)
         return umas_fail(error, UMAS_ERROR_FORMAT,
                          "tensor %.100s: its shape needs %lld bytes, its offsets hold %lld",
-                         tensor->name, (long long)bytes, (long long)(place->end - place->begin));
-    place->tensor = tensor;
+                         tensor->name, (long long)bytes, (long long)(span->end - span->begin));
+    span->tensor = tensor;
     return UMAS_OK;
 }
 
@@ -209,20 +209,20 @@ static int compare_begins(const void *a, const void *b) {
 
 /* Each tensor must start where the one before it ends, at a multiple of its numbers' size, and the
  * last must end the file. */
-static umas_status check_coverage(const umas_safetensors *file, extent *place, umas_error *error) {
+static umas_status check_coverage(const umas_safetensors *file, extent *span, umas_error *error) {
     const int64_t available = (int64_t)(file->size - file->data);
     int64_t end = 0;
-    if (file->tensors > 0) qsort(place, (size_t)file->tensors, sizeof *place, compare_begins);
+    if (file->tensors > 0) qsort(span, (size_t)file->tensors, sizeof *span, compare_begins);
     for (int i = 0; i < file->tensors; i++) {
-        if (place[i].begin != end)
+        if (span[i].begin != end)
             return umas_fail(error, UMAS_ERROR_FORMAT,
                              "tensor %.100s starts at offset %lld, the one before it ends at %lld",
-                             place[i].tensor->name, (long long)place[i].begin, (long long)end);
-        if (place[i].begin % place[i].width != 0)
+                             span[i].tensor->name, (long long)span[i].begin, (long long)end);
+        if (span[i].begin % span[i].width != 0)
             return umas_fail(error, UMAS_ERROR_FORMAT,
                              "tensor %.100s starts at offset %lld, which is not a multiple of %d",
-                             place[i].tensor->name, (long long)place[i].begin, place[i].width);
-        end = place[i].end;
+                             span[i].tensor->name, (long long)span[i].begin, span[i].width);
+        end = span[i].end;
     }
     if (end > available)
         return umas_fail(
@@ -237,11 +237,11 @@ static umas_status check_coverage(const umas_safetensors *file, extent *place, u
 }
 
 /* Say where every tensor's numbers are, or will be. */
-static umas_status place_tensors(umas_safetensors *file, const extent *place, umas_error *error) {
+static umas_status locate_tensors(umas_safetensors *file, const extent *span, umas_error *error) {
     size_t numbers = 0;
     for (int i = 0; i < file->tensors; i++)
-        if (place[i].width == F16_BYTES)
-            numbers += (size_t)(place[i].end - place[i].begin) / F16_BYTES;
+        if (span[i].width == F16_BYTES)
+            numbers += (size_t)(span[i].end - span[i].begin) / F16_BYTES;
     /* A file's size fits in half of size_t, and thus twice the size does. */
     float *room = numbers > 0 ? malloc(numbers * sizeof *room) : NULL;
     if (numbers > 0 && room == NULL)
@@ -249,17 +249,17 @@ static umas_status place_tensors(umas_safetensors *file, const extent *place, um
                          numbers);
     file->widened = room;
     for (int i = 0; i < file->tensors; i++) {
-        umas_tensor *tensor = place[i].tensor;
-        tensor->stored = file->bytes + file->data + place[i].begin;
+        umas_tensor *tensor = span[i].tensor;
+        tensor->stored = file->bytes + file->data + span[i].begin;
         tensor->value = tensor->stored;
-        if (place[i].width == F32_BYTES) continue;
+        if (span[i].width == F32_BYTES) continue;
         tensor->value = tensor->widened = room;
-        room += (place[i].end - place[i].begin) / F16_BYTES;
+        room += (span[i].end - span[i].begin) / F16_BYTES;
     }
     return UMAS_OK;
 }
 
-static umas_status read_tensors(umas_safetensors *file, extent *place, umas_error *error) {
+static umas_status read_tensors(umas_safetensors *file, extent *span, umas_error *error) {
     yyjson_obj_iter iterator;
     yyjson_obj_iter_init(yyjson_doc_get_root(file->header), &iterator);
     for (yyjson_val *key; (key = yyjson_obj_iter_next(&iterator)) != NULL;) {
@@ -267,12 +267,12 @@ static umas_status read_tensors(umas_safetensors *file, extent *place, umas_erro
         tensor->name = yyjson_get_str(key);
         if (strcmp(tensor->name, METADATA_KEY) == 0) continue;
         const umas_status status =
-            read_tensor(yyjson_obj_iter_get_val(key), tensor, &place[file->tensors], error);
+            read_tensor(yyjson_obj_iter_get_val(key), tensor, &span[file->tensors], error);
         if (status != UMAS_OK) return status;
         file->tensors++;
     }
-    const umas_status status = check_coverage(file, place, error);
-    return status == UMAS_OK ? place_tensors(file, place, error) : status;
+    const umas_status status = check_coverage(file, span, error);
+    return status == UMAS_OK ? locate_tensors(file, span, error) : status;
 }
 
 static int compare_names(const void *a, const void *b) {
@@ -282,13 +282,13 @@ static int compare_names(const void *a, const void *b) {
 umas_status umas_safetensors_list(umas_safetensors *file, umas_error *error) {
     const size_t entries = yyjson_obj_size(yyjson_doc_get_root(file->header)) + 1;
     file->tensor = calloc(entries, sizeof *file->tensor);
-    extent *place = calloc(entries, sizeof *place);
+    extent *span = calloc(entries, sizeof *span);
     umas_status status = UMAS_ERROR_MEMORY;
-    if (file->tensor == NULL || place == NULL)
+    if (file->tensor == NULL || span == NULL)
         umas_fail(error, status, "no memory for a list of %zu tensors", entries);
     else
-        status = read_tensors(file, place, error);
-    free(place);
+        status = read_tensors(file, span, error);
+    free(span);
     if (status == UMAS_OK)
         qsort(file->tensor, (size_t)file->tensors, sizeof *file->tensor, compare_names);
     return status;

@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+#include "row_order.h"
+
 typedef struct listing {
     umas_tensor_shape *list; /* NULL: only count */
     int count;
@@ -91,7 +93,7 @@ static void layer(listing *l, const umas_architecture *a, int index) {
     matrix(l, block, "norm_1.affine_weight", 3, C);
     vector(l, block, "norm_1.affine_bias", C);
     snprintf(stage, sizeof stage, "%sedge_wise.so2_conv_1.", block);
-    radial_mlp(l, stage, a, (a->mmax == 2 ? 6 : 5) * K);
+    radial_mlp(l, stage, a, message_radials(message_rows(a->mmax)) * K);
     so2_conv(l, stage, a, K, H, 2 * H);
     snprintf(stage, sizeof stage, "%sedge_wise.so2_conv_2.", block);
     so2_conv(l, stage, a, H, C, 0);

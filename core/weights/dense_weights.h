@@ -1,4 +1,6 @@
-/* The weights of the one dense model that serves a composition, task, charge and spin. */
+/* The weights of the one dense model that serves a composition, task, charge and spin: what the
+ * merge of the experts, docs/model.md (8) to (10), leaves for the stages.  Names of arrays are
+ * those of docs/model.md. */
 #ifndef UMAS_DENSE_WEIGHTS_H
 #define UMAS_DENSE_WEIGHTS_H
 
@@ -13,8 +15,9 @@
 #define dense_weights_bytes PRECISE(umas_dense_weights_bytes)
 #define merge_experts PRECISE(umas_merge_experts)
 
-/* A radial MLP.  The first layer's element columns do not depend on the distance: `source` and
- * `target` hold their product with every element's embedding, the bias in `target`. */
+/* A radial MLP, docs/model.md (11), (12).  The part of the first layer that reads the element
+ * embeddings does not depend on the distance: `source` and `target` hold its result for every
+ * element, with the bias in `target`. */
 typedef struct radial_weights {
     int outputs;
     real *basis;               /* [B][G] */

@@ -1,5 +1,11 @@
-/* csd_embedding and merge_experts of docs/uma_energy_reference.py: from all experts to one dense
- * model. */
+/* The merge of the experts, docs/model.md (8) to (10), and the elements' part of radial MLPs, (11).
+ *
+ *     csd = silu(W_mix [e_charge, e_spin, e_dataset] + b_mix)
+ *     mix = softmax(routing network of [mean e_composition, csd]) + 0.005
+ *     W   = sum_X mix_X W_X      for the weights of SO(2) convolutions; all others are copied
+ *
+ * In: the tensors of a model file, and how many atoms of every element the system has.
+ * Out: dense_weights.  Computed in double, stored as `real`. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,8 +27,7 @@ static void linear(int rows, int columns, const float *w, const float *b, const 
                    double *y) {
     for (int i = 0; i < rows; i++) {
         double sum = b[i];
-        for (int j = 0; j < columns; j++)
-            sum += (double)w[(size_t)i * (size_t)columns + (size_t)j] * x[j];
+        for (int j = 0; j < columns; j++) sum += (double)w[(int64_t)i * columns + j] * x[j];
         y[i] = sum;
     }
 }
@@ -35,10 +40,9 @@ static void silu_all(int count, double *x) {
 static void csd_embedding(const umas_model *model, const umas_task *task, int charge, int spin,
                           int C, double *scratch, double *csd) {
     const float *parts[3] = {
-        tensor(model, "backbone.", "charge_embedding.weight") + (size_t)(charge + 100) * (size_t)C,
-        tensor(model, "backbone.", "spin_embedding.weight") + (size_t)spin * (size_t)C,
-        tensor(model, "backbone.", "dataset_embedding.weight") +
-            (size_t)task->embedding * (size_t)C};
+        tensor(model, "backbone.", "charge_embedding.weight") + (charge + 100) * C,
+        tensor(model, "backbone.", "spin_embedding.weight") + spin * C,
+        tensor(model, "backbone.", "dataset_embedding.weight") + task->embedding * C};
     for (int p = 0; p < 3; p++)
         for (int c = 0; c < C; c++) scratch[p * C + c] = parts[p][c];
     linear(C, 3 * C, tensor(model, "backbone.", "mix_csd.weight"),
@@ -58,7 +62,7 @@ static void route(const umas_model *model, const int64_t *counts, const double *
     for (int z = 1; z < a->elements && z < UMAS_ELEMENTS; z++) {
         atoms += counts[z];
         for (int c = 0; c < C && counts[z]; c++)
-            input[c] += (double)counts[z] * (double)composition[(size_t)z * (size_t)C + (size_t)c];
+            input[c] += (double)counts[z] * (double)composition[z * C + c];
     }
     for (int c = 0; c < C; c++) input[c] /= (double)atoms;
     for (int c = 0; c < C; c++) input[C + c] = csd[c];
@@ -87,55 +91,53 @@ static void blend(size_t count, int experts, const double *mix, const float *fro
     int64_t blocks = (int64_t)((count + BLOCK - 1) / BLOCK);
 #pragma omp parallel for schedule(static)
     for (int64_t b = 0; b < blocks; b++) {
-        size_t first = (size_t)b * BLOCK, n = count - first < BLOCK ? count - first : BLOCK;
+        size_t first = b * BLOCK, n = count - first < BLOCK ? count - first : BLOCK;
         double sum[BLOCK] = {0};
         for (int x = 0; x < experts; x++) {
-            const float *w = from + (size_t)x * count + first;
+            const float *w = from + x * count + first;
             for (size_t i = 0; i < n; i++) sum[i] += mix[x] * (double)w[i];
         }
         for (size_t i = 0; i < n; i++) to[first + i] = (real)sum[i];
     }
 }
 
-/* table [Z][B] = embedding [Z][B] columns^T (+ bias), columns [B] rows of `stride` in net.0 */
-static void tabulate(const umas_architecture *a, const float *columns, int stride,
-                     const float *embedding, const float *bias, real *table) {
+/* table [Z][B] = embedding [Z][B] w^T (+ bias [B]); w: B columns of net.0, which has B rows of
+ * `stride` numbers */
+static void tabulate(const umas_architecture *a, const float *w, int stride, const float *embedding,
+                     const float *bias, real *table) {
     int B = a->edge_channels;
 #pragma omp parallel for schedule(static)
     for (int z = 0; z < a->elements; z++)
         for (int i = 0; i < B; i++) {
             double sum = bias ? bias[i] : 0;
-            const float *w = columns + (size_t)i * (size_t)stride,
-                        *e = embedding + (size_t)z * (size_t)B;
-            for (int j = 0; j < B; j++) sum += (double)w[j] * (double)e[j];
-            table[(size_t)z * (size_t)B + (size_t)i] = (real)sum;
+            const float *row = w + i * stride, *e = embedding + z * B;
+            for (int j = 0; j < B; j++) sum += (double)row[j] * (double)e[j];
+            table[z * B + i] = (real)sum;
         }
 }
 
 static void fill_radial(const umas_model *model, const char *prefix, radial_weights *r) {
     const umas_architecture *a = umas_model_architecture(model);
     int B = a->edge_channels, G = a->distance_functions, stride = G + 2 * B;
-    size_t b = (size_t)B;
     const float *first = tensor(model, prefix, "net.0.weight");
-    for (int i = 0; i < B; i++)
-        copy((size_t)G, first + (size_t)i * (size_t)stride, r->basis + (size_t)i * (size_t)G);
+    for (int i = 0; i < B; i++) copy(G, first + i * stride, r->basis + i * G);
     tabulate(a, first + G, stride, tensor(model, "backbone.", "source_embedding.weight"), NULL,
              r->source);
     tabulate(a, first + G + B, stride, tensor(model, "backbone.", "target_embedding.weight"),
              tensor(model, prefix, "net.0.bias"), r->target);
-    copy(b, tensor(model, prefix, "net.1.weight"), r->norm_0_w);
-    copy(b, tensor(model, prefix, "net.1.bias"), r->norm_0_b);
-    copy(b * b, tensor(model, prefix, "net.3.weight"), r->linear_1_w);
-    copy(b, tensor(model, prefix, "net.3.bias"), r->linear_1_b);
-    copy(b, tensor(model, prefix, "net.4.weight"), r->norm_1_w);
-    copy(b, tensor(model, prefix, "net.4.bias"), r->norm_1_b);
-    copy((size_t)r->outputs * b, tensor(model, prefix, "net.6.weight"), r->linear_2_w);
-    copy((size_t)r->outputs, tensor(model, prefix, "net.6.bias"), r->linear_2_b);
+    copy(B, tensor(model, prefix, "net.1.weight"), r->norm_0_w);
+    copy(B, tensor(model, prefix, "net.1.bias"), r->norm_0_b);
+    copy(B * B, tensor(model, prefix, "net.3.weight"), r->linear_1_w);
+    copy(B, tensor(model, prefix, "net.3.bias"), r->linear_1_b);
+    copy(B, tensor(model, prefix, "net.4.weight"), r->norm_1_w);
+    copy(B, tensor(model, prefix, "net.4.bias"), r->norm_1_b);
+    copy(r->outputs * B, tensor(model, prefix, "net.6.weight"), r->linear_2_w);
+    copy(r->outputs, tensor(model, prefix, "net.6.bias"), r->linear_2_b);
 }
 
 static void fill_so2(const umas_model *model, const char *prefix, int experts, const double *mix,
                      so2_weights *w) {
-    size_t K = (size_t)w->inputs, N = (size_t)w->outputs, first = (size_t)w->extra + 3 * N;
+    size_t K = w->inputs, N = w->outputs, first = w->extra + 3 * N;
     blend(first * 3 * K, experts, mix, tensor(model, prefix, "fc_m0.weight"), w->m0_w);
     copy(first, tensor(model, prefix, "fc_m0.bias"), w->m0_b);
     blend(4 * N * 2 * K, experts, mix, tensor(model, prefix, "so2_m_conv.0.fc.weight"), w->m_w[0]);
@@ -146,7 +148,7 @@ static void fill_so2(const umas_model *model, const char *prefix, int experts, c
 static void fill_block(const umas_model *model, int layer, int experts, const double *mix,
                        block_weights *b) {
     const umas_architecture *a = umas_model_architecture(model);
-    size_t C = (size_t)a->sphere_channels, H = (size_t)a->hidden_channels;
+    size_t C = a->sphere_channels, H = a->hidden_channels;
     char block[64], name[128];
     (void)snprintf(block, sizeof block, "backbone.blocks.%d.", layer);
     copy(3 * C, tensor(model, block, "norm_1.affine_weight"), b->norm_1_w);
@@ -169,13 +171,13 @@ static void fill_block(const umas_model *model, int layer, int experts, const do
 
 static void fill_head(const umas_model *model, int slot, dense_weights *w) {
     const umas_architecture *a = &w->architecture;
-    const size_t C = (size_t)a->sphere_channels, H = (size_t)a->hidden_channels;
+    const size_t C = a->sphere_channels, H = a->hidden_channels;
     const size_t in[3] = {C, H, H}, out[3] = {H, H, 1};
     for (int i = 0; i < 3; i++) {
         char prefix[64];
         (void)snprintf(prefix, sizeof prefix, "head.energy_block.%d.", 2 * i);
         size_t count = out[i] * in[i];
-        copy(count, tensor(model, prefix, "weight") + (size_t)slot * count, w->head_w[i]);
+        copy(count, tensor(model, prefix, "weight") + slot * count, w->head_w[i]);
         copy(out[i], tensor(model, prefix, "bias"), w->head_b[i]);
     }
 }
@@ -184,8 +186,7 @@ umas_status merge_experts(const umas_model *model, const umas_task *task, int ch
                           const int64_t *counts, dense_weights *weights, umas_error *error) {
     const umas_architecture *a = umas_model_architecture(model);
     int C = a->sphere_channels, X = a->experts;
-    double *work =
-        malloc(((size_t)(4 * C) + 2 * (size_t)a->routing_channels + (size_t)X + 1) * sizeof *work);
+    double *work = malloc((4 * C + 2 * a->routing_channels + X + 1) * sizeof *work);
     if (!work) return umas_fail(error, UMAS_ERROR_MEMORY, "no memory to merge the experts");
     double *csd = work, *mix = csd + C, *scratch = mix + X + 1;
     csd_embedding(model, task, charge, spin, C, scratch, csd);
@@ -195,13 +196,13 @@ umas_status merge_experts(const umas_model *model, const umas_task *task, int ch
 
     for (int c = 0; c < C; c++) weights->csd[c] = (real)csd[c];
     const float *sphere = tensor(model, "backbone.", "sphere_embedding.weight");
-    for (size_t z = 0; z < (size_t)a->elements; z++)
-        for (size_t c = 0; c < (size_t)C; c++)
-            weights->sphere[z * (size_t)C + c] = (real)((double)sphere[z * (size_t)C + c] + csd[c]);
+    for (int z = 0; z < a->elements; z++)
+        for (int c = 0; c < C; c++)
+            weights->sphere[z * C + c] = (real)((double)sphere[z * C + c] + csd[c]);
     fill_radial(model, "backbone.edge_degree_embedding.rad_func.", &weights->edge_degree);
     for (int i = 0; i < a->layers; i++) fill_block(model, i, slots, mix, &weights->blocks[i]);
-    copy(3 * (size_t)C, tensor(model, "backbone.", "norm.affine_weight"), weights->norm_w);
-    copy((size_t)C, tensor(model, "backbone.", "norm.affine_bias"), weights->norm_b);
+    copy(3 * C, tensor(model, "backbone.", "norm.affine_weight"), weights->norm_w);
+    copy(C, tensor(model, "backbone.", "norm.affine_bias"), weights->norm_b);
     fill_head(model, task->head, weights);
     free(work);
     return UMAS_OK;

@@ -1,3 +1,17 @@
+/* The edge-degree embedding, docs/model.md (14), and its gradient, (32), (36).
+ *
+ *     x_t += 1/5 sum_{s -> t} f(d) D^T [rad_deg]_{m = 0}
+ *
+ * In: the edge list and a table of the radial functions, [pair][knot][3][3 C], as cubic Hermite
+ * pieces in fp32.
+ * Out: x [owned][9][C], added; backward: of each edge its torque and its derivative by the
+ * distance, 1/A.
+ *
+ * A block has one node: 4 groups of 64 threads, two channels a thread; each group takes every
+ * fourth edge into the node.  Forward, a group sums in registers, and the groups' sums are added in
+ * shared memory in a fixed order.  Backward, the node's gradient stays in registers, and each warp
+ * adds what its 64 channels give to a slot of its own in the edge's gradient, so there are no
+ * atomics. */
 #include "edge_stages/edge_stages.cuh"
 #include "edge_stages/rotation.cuh"
 #include "weights/radial_table.cuh"
@@ -16,7 +30,7 @@ __global__ void __launch_bounds__(LANES *ROW_THREADS)
     float2 sum[9];
 #pragma unroll
     for (int k = 0; k < 9; k++) sum[k] = make_float2(0, 0);
-    int2 in = edges_into(edges, node, 0, *edges.end);
+    const int2 in = make_int2(edges.first[node], edges.first[node + 1]);
     for (int e = in.x + t.lane; e < in.y; e += LANES) {
         edge_record r(edges.record + (size_t)e * EDGE_RECORD);
         radial_piece piece(table, edges.place[e], WIDTH);
@@ -48,7 +62,7 @@ __global__ void __launch_bounds__(LANES *ROW_THREADS)
     row_thread t;
     float2 g[9];
     load_node(g_x, node, t.channel, g);
-    int2 in = edges_into(edges, node, 0, *edges.end);
+    const int2 in = make_int2(edges.first[node], edges.first[node + 1]);
     for (int e = in.x + t.lane; e < in.y; e += LANES) {
         edge_record r(edges.record + (size_t)e * EDGE_RECORD);
         radial_piece piece(table, edges.place[e], WIDTH);

@@ -1,10 +1,14 @@
-/* The stages that work on edges, forward and backward.  Launchers queue kernels on a stream.
- * S is how arrays over edges are stored: __half (mixed) or float (single); sums are fp32.
- * ROWS of a message are 9 (mmax 2) or 7 (mmax 1), m-major as in core/edge_stages/rotation.h.
+/* The stages over edges, forward and backward: docs/model.md (12), (14), (16), (20), (21), and
+ * their gradients, (27), (32), (34), (36).  Launchers queue kernels on a stream.
  *
- * Kernels that turn features are node-centric: a block holds one node's nine rows and passes over
- * the edges into it and out of it, so nothing is gathered and sums have a fixed order (design,
- * section 4).  Arrays over edges hold one chunk: edge e of the list is row e - begin. */
+ * S is how arrays over edges are stored: __half (mixed) or float (single); sums are fp32.  ROWS of
+ * a message are 9 (mmax 2) or 7 (mmax 1), m-major as in core/row_order.h.  Features have no unit.
+ *
+ * Kernels that rotate features are node-centric: a block has one node at a time, keeps its nine
+ * rows in registers and walks over the edges into the node and out of it.  So each node is read
+ * once, nothing is gathered, and sums over edges have a fixed order without atomics.  Arrays over
+ * edges hold one chunk: edge e of the list is row e - begin.  Blocks visit all nodes, or those that
+ * have edges in the chunk where edges.visit says which. */
 #ifndef UMAS_EDGE_STAGES_CUH
 #define UMAS_EDGE_STAGES_CUH
 
@@ -53,11 +57,6 @@ struct tabulated_radials {
     float step; /* A */
 };
 
-/* One chunk of the edge list. */
-struct edge_span {
-    int begin, size; /* edges begin .. min(begin + size, end of the list) */
-};
-
 /* The hidden layer at every edge's distance, or its slope there (1/A); the radial product makes the
  * radial functions, or their slopes, of it: the bias column is 1, or 0. */
 template <typename S>
@@ -76,11 +75,11 @@ void node_to_edge_wigner_permute_backward(cudaStream_t stream, int rows, const e
                                           const S *g_message, float *g_h, bool add,
                                           edge_gradient gradient);
 
-/* x_out [owned][9][C] = x_in + sum over edges; bias [3][C] of the m = 0 rows */
+/* x [owned][9][C]: the sum over edges is added; bias [3][C] of the m = 0 rows */
 template <typename S>
 void permute_wigner_inv_edge_to_node_forward(cudaStream_t stream, int rows, const edge_list &edges,
                                              edge_span span, const float *bias, const S *message,
-                                             const float *x_in, float *x_out);
+                                             float *x);
 /* gradient.target: added */
 template <typename S>
 void permute_wigner_inv_edge_to_node_backward(cudaStream_t stream, int rows, const edge_list &edges,

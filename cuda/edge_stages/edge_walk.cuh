@@ -1,5 +1,11 @@
-/* A warp on its way over the edges of a node: what it reads of the next edge is copied to shared memory
- * while it works on one, so that it never waits for the memory and needs no registers for that. */
+/* Software-pipelined loop of one warp over a node's edges: cp.async prefetches the next edge's
+ * inputs into shared memory while the current edge is processed.  So a warp does not wait for
+ * memory, and the inputs on their way take no registers.
+ *
+ * Two warps share an edge: each has 64 of the 128 channels, two a lane, and two buffers of its own
+ * in shared memory, for the current edge and for the next.  Inputs whose address must be looked up
+ * first (a row of a table) have their table index prefetched two edges ahead, into one of four
+ * places. */
 #ifndef UMAS_EDGE_WALK_CUH
 #define UMAS_EDGE_WALK_CUH
 
@@ -29,11 +35,13 @@ class edge_walk {
     }
 
   public:
-    /* in: edges; out: places in edges.out */
-    __device__ __forceinline__ edge_walk(const edge_list &edges, int2 in, int2 out, int first,
+    __device__ __forceinline__ edge_walk(const edge_list &edges, const node_visit &v, int first,
                                          int stride)
-        : out_(edges.out + out.x - max(0, in.y - in.x)), in_(in.x), incoming_(max(0, in.y - in.x)),
-          all_(incoming_ + max(0, out.y - out.x)), stride_(stride), at_(first), next_(look_up()) {}
+        : in_(v.in_begin), incoming_(max(0, v.in_end - v.in_begin)),
+          all_(incoming_ + v.out_end - v.out_begin), stride_(stride), at_(first) {
+        out_ = edges.out + v.out_begin - incoming_;
+        next_ = look_up();
+    }
 
     __device__ __forceinline__ visited_edge next() {
         const visited_edge now = next_;

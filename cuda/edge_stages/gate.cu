@@ -1,3 +1,14 @@
+/* The gate, docs/model.md (20), and its gradient, (27), where it is not fused into the products: in
+ * `single`, and on GPUs other than Hopper's.  so2_gate_forward.cu and so2_gate_backward.cu do the
+ * same there, so a change of either is a change of both.
+ *
+ * In: conv_1 [edges][2 C gates, rows C] without its bias [5 C].
+ * Out: gated [edges][3 C inputs, rows C]; the inputs, 2 C gates and C scalars, are kept for the
+ * gradient.  The rows themselves are kept after the gate: d(v s(x))/dx = v s(x) (1 - s(x)) needs
+ * what came out, not what went in.
+ *
+ * A block has 4 edges with 64 threads each; a thread has two channels of all rows, so that
+ * everything stays in its registers.  Shared memory is not used. */
 #include "edge_stages/edge_stages.cuh"
 #include "edge_stages/rotation.cuh"
 

@@ -1,3 +1,22 @@
+/* From nodes to edges, docs/model.md (16), and its gradient, (34), (36).
+ *
+ *     message_k = (D [h_s, h_t])_k rad_rho(k)
+ *
+ * In: h [nodes][9][C] fp32; radial functions of the chunk's edges, or tables of them.
+ * Out: message [edges][rows][2 C] of type S, m-major, the source's half first.
+ * Backward: g_h [nodes][9][C], and of each edge its torque and its derivative by the distance, 1/A.
+ *
+ * A block has one node at a time, whose nine rows (and backward their gradients) are in registers:
+ * 4 groups of 64 threads, two channels a thread.  The groups take turns with the node's edges:
+ * first those into it, whose message's second half it gives, then those out of it, whose first half
+ * it gives.  With few nodes, four blocks share a node forward, and a block has up to 8 groups
+ * backward, to fill the GPU.
+ *
+ * Shared memory holds, for each warp, two buffers with what it reads of an edge: radial functions
+ * and record, backward also the gradient of the message and the edge's gradient so far.  cp.async
+ * fills one while the warp works on the other (edge_walk.cuh).  Backward, the groups' sums are
+ * added there at the end.  So every number of a message is moved once, every node is read once, and
+ * no sum needs atomics. */
 #include "edge_stages/edge_stages.cuh"
 #include "edge_stages/rotation.cuh"
 
@@ -108,43 +127,45 @@ template <typename Radials> constexpr int backward_lanes_few() {
 }
 
 template <typename S, typename Radials, int ROWS>
-__global__ void __launch_bounds__(FORWARD_LANES *ROW_THREADS)
+__global__ void __launch_bounds__(FORWARD_LANES *ROW_THREADS, 4)
     forward(edge_list edges, edge_span span, const float *__restrict__ h, Radials radials,
             S *__restrict__ message) {
     extern __shared__ __align__(16) char shared[];
     using inputs = forward_inputs<Radials, ROWS>;
     using reader = radial_reader<Radials>;
-    int node = blockIdx.x, end = min(span.begin + span.size, *edges.end);
     row_thread t;
-    int2 in = edges_into(edges, node, span.begin, end);
-    int2 out = edges_out_of(edges, node, span.begin, end);
-    if (in.x >= in.y && out.x >= out.y) return;
-    float2 x[9];
-    load_node(h, node, t.channel, x);
     __shared__ __align__(16) char places[FORWARD_LANES * 2][PLACES_BYTES];
     const reader radial(radials, edges, places[threadIdx.x / 32]);
-    walk_edges(
-        edge_walk(edges, in, out, FORWARD_LANES * blockIdx.y + t.lane, FORWARD_LANES * gridDim.y),
-        ring_of_warp<inputs>(shared), [&](visited_edge v, int place) { radial.peek(v, place); },
-        [&](visited_edge v, int place, inputs &to) {
-            radial.template fetch<ROWS, reader::FORWARD>(
-                to.radial, v.edge - span.begin, v.side * CHANNELS + t.warp_channel(), place);
-            copy_ahead<sizeof to.record>(to.record, edges.record + (size_t)v.edge * EDGE_RECORD);
-        },
-        [&](visited_edge v, int place, const inputs &from) {
-            float2 y[9];
-            rotate(edge_record(from.record), x, y);
-            const float beyond = radial.beyond(place);
-            S *to = message + (size_t)(v.edge - span.begin) * message_width(ROWS) +
-                    v.side * CHANNELS + t.channel;
+    const int visits = visit_count(edges);
+    for (int i = blockIdx.x; i < visits; i += gridDim.x) {
+        const node_visit visit = visit_of(edges, i);
+        float2 x[9];
+        load_node(h, visit.node, t.channel, x);
+        walk_edges(
+            edge_walk(edges, visit, FORWARD_LANES * blockIdx.y + t.lane, FORWARD_LANES * gridDim.y),
+            ring_of_warp<inputs>(shared), [&](visited_edge v, int place) { radial.peek(v, place); },
+            [&](visited_edge v, int place, inputs &to) {
+                radial.template fetch<ROWS, reader::FORWARD>(
+                    to.radial, v.edge - span.begin, v.side * CHANNELS + t.warp_channel(), place);
+                copy_ahead<sizeof to.record>(to.record,
+                                             edges.record + (size_t)v.edge * EDGE_RECORD);
+            },
+            [&](visited_edge v, int place, const inputs &from) {
+                float2 y[9];
+                rotate(edge_record(from.record), x, y);
+                const float beyond = radial.beyond(place);
+                S *to = message + (size_t)(v.edge - span.begin) * message_width(ROWS) +
+                        v.side * CHANNELS + t.channel;
 #pragma unroll
-            for (int k = 0; k < ROWS; k++) {
-                float2 s = radial.template value<ROWS>(from.radial + t.channel_in_warp(),
-                                                       radial_of_row(k), beyond);
-                float2 row = y[l_major_of_row(k)];
-                store_pair(to + k * 2 * CHANNELS, make_float2(row.x * s.x, row.y * s.y));
-            }
-        });
+                for (int k = 0; k < ROWS; k++) {
+                    float2 s = radial.template value<ROWS>(from.radial + t.channel_in_warp(),
+                                                           radial_of_row(k), beyond);
+                    float2 row = y[l_major_of_row(k)];
+                    store_pair(to + k * 2 * CHANNELS, make_float2(row.x * s.x, row.y * s.y));
+                }
+            });
+        __syncwarp(); /* before the next node's copies */
+    }
 }
 
 /* The gradient of one half of one edge's message, radial functions * D x, at two channels: adds to g_x;
@@ -189,15 +210,7 @@ __global__ void __launch_bounds__(LANES *ROW_THREADS, LANES == 4 ? 2 : 1)
     extern __shared__ __align__(16) char shared[];
     using inputs = backward_inputs<Radials, ROWS>;
     using reader = radial_reader<Radials>;
-    int node = blockIdx.x, end = min(span.begin + span.size, *edges.end);
     row_thread t;
-    int2 in = edges_into(edges, node, span.begin, end);
-    int2 out = edges_out_of(edges, node, span.begin, end);
-    if (in.x >= in.y && out.x >= out.y && add) return;
-    float2 x[9], g_x[9];
-    load_node(h, node, t.channel, x);
-#pragma unroll
-    for (int k = 0; k < 9; k++) g_x[k] = make_float2(0, 0);
     /* where this warp's gradients are summed */
     float4 *const to_target = gradient.target + t.channel / WARP_CHANNELS;
     const ptrdiff_t to_source = gradient.source - gradient.target;
@@ -206,31 +219,42 @@ __global__ void __launch_bounds__(LANES *ROW_THREADS, LANES == 4 ? 2 : 1)
     };
     __shared__ __align__(16) char places[LANES * 2][PLACES_BYTES];
     const reader radial(radials, edges, places[threadIdx.x / 32]);
-    walk_edges(
-        edge_walk(edges, in, out, t.lane, LANES), ring_of_warp<inputs>(shared),
-        [&](visited_edge v, int place) { radial.peek(v, place); },
-        [&](visited_edge v, int place, inputs &to) {
-            const int row = v.edge - span.begin, channel = v.side * CHANNELS + t.warp_channel();
-            radial.template fetch<ROWS, reader::BACKWARD>(to.radial, row, channel, place);
-            copy_rows_ahead<ROWS>(to.g_message,
-                                  g_message + (size_t)row * message_width(ROWS) + channel,
-                                  2 * CHANNELS);
-            copy_ahead<sizeof to.record>(to.record, edges.record + (size_t)v.edge * EDGE_RECORD,
-                                         sum_of(v));
-        },
-        [&](visited_edge v, int place, const inputs &from) {
-            const float3 g = absorb<Radials, ROWS>(from, t.channel_in_warp(), radial,
-                                                   radial.beyond(place), x, g_x);
-            add_to_gradient(sum_of(v), from.gradient, g);
-        });
-    __syncthreads();
-    sum_lanes<LANES>(reinterpret_cast<float2 *>(shared), g_x);
-    if (t.lane > 0) return;
-    float *to = g_h + (size_t)node * NODE_WIDTH + t.channel;
+    const int visits = visit_count(edges);
+    for (int i = blockIdx.x; i < visits; i += gridDim.x) {
+        const node_visit visit = visit_of(edges, i);
+        float2 x[9], g_x[9];
+        load_node(h, visit.node, t.channel, x);
 #pragma unroll
-    for (int k = 0; k < 9; k++) {
-        float2 before = add ? load_pair(to + k * CHANNELS) : make_float2(0, 0);
-        store_pair(to + k * CHANNELS, make_float2(before.x + g_x[k].x, before.y + g_x[k].y));
+        for (int k = 0; k < 9; k++) g_x[k] = make_float2(0, 0);
+        walk_edges(
+            edge_walk(edges, visit, t.lane, LANES), ring_of_warp<inputs>(shared),
+            [&](visited_edge v, int place) { radial.peek(v, place); },
+            [&](visited_edge v, int place, inputs &to) {
+                const int row = v.edge - span.begin, channel = v.side * CHANNELS + t.warp_channel();
+                radial.template fetch<ROWS, reader::BACKWARD>(to.radial, row, channel, place);
+                copy_rows_ahead<ROWS>(to.g_message,
+                                      g_message + (size_t)row * message_width(ROWS) + channel,
+                                      2 * CHANNELS);
+                copy_ahead<sizeof to.record>(to.record, edges.record + (size_t)v.edge * EDGE_RECORD,
+                                             sum_of(v));
+            },
+            [&](visited_edge v, int place, const inputs &from) {
+                const float3 g = absorb<Radials, ROWS>(from, t.channel_in_warp(), radial,
+                                                       radial.beyond(place), x, g_x);
+                add_to_gradient(sum_of(v), from.gradient, g);
+            });
+        __syncthreads();
+        sum_lanes<LANES>(reinterpret_cast<float2 *>(shared), g_x);
+        if (t.lane == 0) {
+            float *to = g_h + (size_t)visit.node * NODE_WIDTH + t.channel;
+#pragma unroll
+            for (int k = 0; k < 9; k++) {
+                float2 before = add ? load_pair(to + k * CHANNELS) : make_float2(0, 0);
+                store_pair(to + k * CHANNELS,
+                           make_float2(before.x + g_x[k].x, before.y + g_x[k].y));
+            }
+        }
+        __syncthreads(); /* before the next node's copies */
     }
 }
 
@@ -238,7 +262,7 @@ template <typename S, typename Radials, int ROWS>
 void launch_forward(cudaStream_t stream, const edge_list &edges, edge_span span, const float *h,
                     const Radials &radials, S *message) {
     const unsigned splits = edges.nodes < FEW_NODES ? MOST_SPLITS : 1;
-    launch_with_memory(forward<S, Radials, ROWS>, dim3((unsigned)edges.nodes, splits),
+    launch_with_memory(forward<S, Radials, ROWS>, dim3(visit_blocks(edges, span), splits),
                        FORWARD_LANES * ROW_THREADS,
                        ring_memory<forward_inputs<Radials, ROWS>, FORWARD_LANES>(), stream, edges,
                        span, h, radials, message);
@@ -248,7 +272,7 @@ template <typename S, typename Radials, int ROWS, int LANES>
 void launch_backward(cudaStream_t stream, const edge_list &edges, edge_span span, const float *h,
                      const Radials &radials, const S *g_message, float *g_h, bool add,
                      edge_gradient gradient) {
-    launch_with_memory(backward<S, Radials, ROWS, LANES>, dim3((unsigned)edges.nodes),
+    launch_with_memory(backward<S, Radials, ROWS, LANES>, dim3(visit_blocks(edges, span)),
                        LANES * ROW_THREADS,
                        walk_and_sum_memory<backward_inputs<Radials, ROWS>, LANES>(), stream, edges,
                        span, h, radials, g_message, g_h, add, gradient);

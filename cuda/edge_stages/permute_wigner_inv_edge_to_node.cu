@@ -1,3 +1,20 @@
+/* From edges to nodes, docs/model.md (21), and its gradient, (32).
+ *
+ *     x_t += sum_{s -> t} f(d) D^T (message + bias)
+ *
+ * In: message [edges][rows][C] of type S, m-major, the second convolution's result without its bias
+ * [3][C], which is added here to the m = 0 rows.
+ * Out: x [owned][9][C] fp32, added.
+ * Backward: g_message, and of each edge its torque and its derivative by the distance through the
+ * envelope, 1/A.
+ *
+ * A block has one target node at a time: 4 groups of 64 threads (8 forward where nodes are few),
+ * two channels a thread.  The groups take turns with the edges into the node.  Forward, each sums
+ * in registers, and the groups' sums are added in shared memory in a fixed order.  Backward, the
+ * node's gradient is in registers; where nodes are few, four blocks share a node.
+ *
+ * Shared memory holds, for each warp, two buffers with what it reads of an edge, message and
+ * record, which cp.async fills one edge ahead (edge_walk.cuh). */
 #include "edge_stages/edge_stages.cuh"
 #include "edge_stages/rotation.cuh"
 
@@ -43,107 +60,115 @@ __device__ __forceinline__ void load_bias(const float *__restrict__ from, int ch
 template <typename S, int ROWS, int LANES>
 __global__ void __launch_bounds__(LANES *ROW_THREADS, 16 / LANES)
     forward(edge_list edges, edge_span span, const float *__restrict__ bias_from,
-            const S *__restrict__ message, const float *x_in, float *x_out) {
+            const S *__restrict__ message, float *__restrict__ x) {
     extern __shared__ __align__(16) char shared[];
     using inputs = forward_inputs<S, ROWS>;
-    int node = blockIdx.x, end = min(span.begin + span.size, *edges.end);
     row_thread t;
-    float2 sum[9], bias[3];
-    int2 in = edges_into(edges, node, span.begin, end);
-    if (in.x >= in.y && x_in == x_out) return;
+    float2 bias[3];
     load_bias(bias_from, t.channel, bias);
+    const int targets = target_count(edges);
+    for (int i = blockIdx.x; i < targets; i += gridDim.x) {
+        const node_visit visit = target_of(edges, span, i);
+        float2 sum[9];
 #pragma unroll
-    for (int k = 0; k < 9; k++) sum[k] = make_float2(0, 0);
-    walk_edges(
-        edge_walk(edges, in, make_int2(0, 0), t.lane, LANES), ring_of_warp<inputs>(shared),
-        [&](visited_edge v, inputs &to) {
-            const size_t at = (size_t)(v.edge - span.begin) * conv_2_width(ROWS);
-            copy_rows_ahead<ROWS>(to.message, message + at + t.warp_channel(), CHANNELS);
-            copy_ahead<sizeof to.record>(to.record, edges.record + (size_t)v.edge * EDGE_RECORD);
-        },
-        [&](visited_edge, const inputs &from) {
-            float2 y[9];
-            edge_record r(from.record);
-            load_message<S, ROWS>(from.message + t.channel_in_warp(), bias, y);
-            float factor = r.envelope();
+        for (int k = 0; k < 9; k++) sum[k] = make_float2(0, 0);
+        walk_edges(
+            edge_walk(edges, visit, t.lane, LANES), ring_of_warp<inputs>(shared),
+            [&](visited_edge v, inputs &to) {
+                const size_t at = (size_t)(v.edge - span.begin) * conv_2_width(ROWS);
+                copy_rows_ahead<ROWS>(to.message, message + at + t.warp_channel(), CHANNELS);
+                copy_ahead<sizeof to.record>(to.record,
+                                             edges.record + (size_t)v.edge * EDGE_RECORD);
+            },
+            [&](visited_edge, const inputs &from) {
+                float2 y[9];
+                edge_record r(from.record);
+                load_message<S, ROWS>(from.message + t.channel_in_warp(), bias, y);
+                float factor = r.envelope();
 #pragma unroll
-            for (int k = 0; k < 9; k++) y[k] = make_float2(y[k].x * factor, y[k].y * factor);
-            rotate_back_add(r, y, sum);
-        });
-    __syncthreads();
-    sum_lanes<LANES>(reinterpret_cast<float2 *>(shared), sum);
-    if (t.lane > 0) return;
-    size_t at = (size_t)node * NODE_WIDTH + t.channel;
+                for (int k = 0; k < 9; k++) y[k] = make_float2(y[k].x * factor, y[k].y * factor);
+                rotate_back_add(r, y, sum);
+            });
+        __syncthreads();
+        sum_lanes<LANES>(reinterpret_cast<float2 *>(shared), sum);
+        if (t.lane == 0) {
+            const size_t at = (size_t)visit.node * NODE_WIDTH + t.channel;
 #pragma unroll
-    for (int k = 0; k < 9; k++) {
-        float2 before = load_pair(x_in + at + k * CHANNELS);
-        store_pair(x_out + at + k * CHANNELS,
-                   make_float2(before.x + sum[k].x, before.y + sum[k].y));
+            for (int k = 0; k < 9; k++) {
+                float2 before = load_pair(x + at + k * CHANNELS);
+                store_pair(x + at + k * CHANNELS,
+                           make_float2(before.x + sum[k].x, before.y + sum[k].y));
+            }
+        }
+        __syncthreads(); /* before the next node's copies */
     }
 }
 
 template <typename S, int ROWS>
-__global__ void __launch_bounds__(LANES *ROW_THREADS)
+__global__ void __launch_bounds__(LANES *ROW_THREADS, 3)
     backward(edge_list edges, edge_span span, const float *__restrict__ bias_from,
              const S *__restrict__ message, const float *__restrict__ g_x,
              S *__restrict__ g_message, edge_gradient gradient) {
     extern __shared__ __align__(16) char shared[];
     using inputs = backward_inputs<S, ROWS>;
-    int node = blockIdx.x, end = min(span.begin + span.size, *edges.end);
     row_thread t;
-    float2 g[9], bias[3];
-    int2 in = edges_into(edges, node, span.begin, end);
-    if (in.x >= in.y) return;
-    load_node(g_x, node, t.channel, g);
+    float2 bias[3];
     load_bias(bias_from, t.channel, bias);
     /* where this warp's gradients are summed */
     auto sum_of = [&](int edge) {
         return gradient.target + 2 * (size_t)edge + t.channel / WARP_CHANNELS;
     };
-    walk_edges(
-        edge_walk(edges, in, make_int2(0, 0), LANES * blockIdx.y + t.lane, LANES * gridDim.y),
-        ring_of_warp<inputs>(shared),
-        [&](visited_edge v, inputs &to) {
-            const size_t at = (size_t)(v.edge - span.begin) * conv_2_width(ROWS);
-            copy_rows_ahead<ROWS>(to.message, message + at + t.warp_channel(), CHANNELS);
-            copy_ahead<sizeof to.record>(to.record, edges.record + (size_t)v.edge * EDGE_RECORD,
-                                         sum_of(v.edge));
-        },
-        [&](visited_edge v, const inputs &from) {
-            edge_record r(from.record);
-            float2 q[9], y[9];
-            rotate(r, g, q);
-            load_message<S, ROWS>(from.message + t.channel_in_warp(), bias, y);
-            float factor = r.envelope(), by_factor = 0;
-            S *to = g_message + (size_t)(v.edge - span.begin) * conv_2_width(ROWS) + t.channel;
+    const int targets = target_count(edges);
+    for (int i = blockIdx.x; i < targets; i += gridDim.x) {
+        const node_visit visit = target_of(edges, span, i);
+        float2 g[9];
+        load_node(g_x, visit.node, t.channel, g);
+        walk_edges(
+            edge_walk(edges, visit, LANES * blockIdx.y + t.lane, LANES * gridDim.y),
+            ring_of_warp<inputs>(shared),
+            [&](visited_edge v, inputs &to) {
+                const size_t at = (size_t)(v.edge - span.begin) * conv_2_width(ROWS);
+                copy_rows_ahead<ROWS>(to.message, message + at + t.warp_channel(), CHANNELS);
+                copy_ahead<sizeof to.record>(to.record, edges.record + (size_t)v.edge * EDGE_RECORD,
+                                             sum_of(v.edge));
+            },
+            [&](visited_edge v, const inputs &from) {
+                edge_record r(from.record);
+                float2 q[9], y[9];
+                rotate(r, g, q);
+                load_message<S, ROWS>(from.message + t.channel_in_warp(), bias, y);
+                float factor = r.envelope(), by_factor = 0;
+                S *to = g_message + (size_t)(v.edge - span.begin) * conv_2_width(ROWS) + t.channel;
 #pragma unroll
-            for (int k = 0; k < ROWS; k++) {
-                float2 row = q[l_major_of_row(k)];
-                by_factor += dot(row, y[l_major_of_row(k)]);
-                store_pair(to + k * CHANNELS, make_float2(factor * row.x, factor * row.y));
-            }
-            const float2 turn = torque(y, q);
-            add_to_gradient(
-                sum_of(v.edge), from.gradient,
-                make_float3(factor * turn.x, factor * turn.y, r.envelope_slope() * by_factor));
-        });
+                for (int k = 0; k < ROWS; k++) {
+                    float2 row = q[l_major_of_row(k)];
+                    by_factor += dot(row, y[l_major_of_row(k)]);
+                    store_pair(to + k * CHANNELS, make_float2(factor * row.x, factor * row.y));
+                }
+                const float2 turn = torque(y, q);
+                add_to_gradient(
+                    sum_of(v.edge), from.gradient,
+                    make_float3(factor * turn.x, factor * turn.y, r.envelope_slope() * by_factor));
+            });
+        __syncwarp(); /* before the next node's copies */
+    }
 }
 
 template <typename S, int ROWS, int LANES>
 void launch_forward(cudaStream_t stream, const edge_list &edges, edge_span span, const float *bias,
-                    const S *message, const float *x_in, float *x_out) {
-    launch_with_memory(forward<S, ROWS, LANES>, dim3((unsigned)edges.owned), LANES * ROW_THREADS,
-                       walk_and_sum_memory<forward_inputs<S, ROWS>, LANES>(), stream, edges, span,
-                       bias, message, x_in, x_out);
+                    const S *message, float *x) {
+    launch_with_memory(forward<S, ROWS, LANES>, dim3(target_blocks(edges, span)),
+                       LANES * ROW_THREADS, walk_and_sum_memory<forward_inputs<S, ROWS>, LANES>(),
+                       stream, edges, span, bias, message, x);
 }
 
 template <typename S, int ROWS>
 void launch_backward(cudaStream_t stream, const edge_list &edges, edge_span span, const float *bias,
                      const S *message, const float *g_x, S *g_message, edge_gradient gradient) {
     const unsigned splits = edges.owned < FEW_NODES ? MOST_SPLITS : 1;
-    launch_with_memory(backward<S, ROWS>, dim3((unsigned)edges.owned, splits), LANES * ROW_THREADS,
-                       ring_memory<backward_inputs<S, ROWS>, LANES>(), stream, edges, span, bias,
-                       message, g_x, g_message, gradient);
+    launch_with_memory(backward<S, ROWS>, dim3(target_blocks(edges, span), splits),
+                       LANES * ROW_THREADS, ring_memory<backward_inputs<S, ROWS>, LANES>(), stream,
+                       edges, span, bias, message, g_x, g_message, gradient);
 }
 
 } // namespace
@@ -151,12 +176,12 @@ void launch_backward(cudaStream_t stream, const edge_list &edges, edge_span span
 template <typename S>
 void permute_wigner_inv_edge_to_node_forward(cudaStream_t stream, int rows, const edge_list &edges,
                                              edge_span span, const float *bias, const S *message,
-                                             const float *x_in, float *x_out) {
+                                             float *x) {
     if (edges.owned == 0) return;
     auto launch = rows == 9 ? launch_forward<S, 9, LANES> : launch_forward<S, 7, LANES>;
     if (edges.owned < FEW_NODES)
         launch = rows == 9 ? launch_forward<S, 9, LANES_FEW> : launch_forward<S, 7, LANES_FEW>;
-    launch(stream, edges, span, bias, message, x_in, x_out);
+    launch(stream, edges, span, bias, message, x);
 }
 
 template <typename S>
@@ -169,12 +194,11 @@ void permute_wigner_inv_edge_to_node_backward(cudaStream_t stream, int rows, con
     launch(stream, edges, span, bias, message, g_x, g_message, gradient);
 }
 
-#define INSTANTIATE(S)                                                                             \
-    template void permute_wigner_inv_edge_to_node_forward<S>(cudaStream_t, int, const edge_list &, \
-                                                             edge_span, const float *, const S *,  \
-                                                             const float *, float *);              \
-    template void permute_wigner_inv_edge_to_node_backward<S>(                                     \
-        cudaStream_t, int, const edge_list &, edge_span, const float *, const S *, const float *,  \
+#define INSTANTIATE(S)                                                                            \
+    template void permute_wigner_inv_edge_to_node_forward<S>(                                     \
+        cudaStream_t, int, const edge_list &, edge_span, const float *, const S *, float *);      \
+    template void permute_wigner_inv_edge_to_node_backward<S>(                                    \
+        cudaStream_t, int, const edge_list &, edge_span, const float *, const S *, const float *, \
         S *, edge_gradient);
 INSTANTIATE(__half)
 INSTANTIATE(float)

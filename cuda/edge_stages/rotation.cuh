@@ -1,4 +1,11 @@
-/* What is done with an edge's Wigner entries, for two channels at a time: core/edge_stages/rotation.h. */
+/* What is done with an edge's Wigner matrix, for two channels a thread: rotate and rotate back,
+ * docs/model.md (16), (21), the torque, (35), and the order of rows, (7).  Counterpart:
+ * core/edge_stages/rotation.h, core/row_order.h.
+ *
+ * Below that, what all node-centric kernels share.  A block has one node at a time and LANES groups
+ * of 64 threads; a group has an edge at a time, a thread two channels of all nine rows.  At the end
+ * the groups' sums are added in shared memory, [LANES - 1][9][64] float2, in the order of the
+ * groups. */
 #ifndef UMAS_ROTATION_CUH
 #define UMAS_ROTATION_CUH
 
@@ -137,29 +144,30 @@ template <typename Inputs, int LANES> constexpr size_t walk_and_sum_memory() {
     return ring > sums ? ring : sums;
 }
 
-/* The edges into a node, and the places in `out` of the edges out of it, that a span covers. */
-__device__ __forceinline__ int2 edges_into(const edge_list &edges, int node, int begin, int end) {
-    return make_int2(max(edges.first[node], begin), min(edges.first[node + 1], end));
+/* The nodes that a block of a node-centric kernel may be given, one after the other. */
+__device__ __forceinline__ int visit_count(const edge_list &edges) {
+    return edges.extent ? edges.extent->visits : edges.nodes;
 }
-__device__ __forceinline__ int first_not_below(const int *__restrict__ out, int from, int to,
-                                               int edge) {
-    while (from < to) {
-        int middle = (from + to) / 2;
-        if (out[middle] < edge)
-            from = middle + 1;
-        else
-            to = middle;
-    }
-    return from;
+__device__ __forceinline__ node_visit visit_of(const edge_list &edges, int i) {
+    if (edges.extent) return edges.visit[i];
+    return {i, edges.first[i], edges.first[i + 1], edges.out_first[i], edges.out_first[i + 1]};
 }
-__device__ __forceinline__ int2 edges_out_of(const edge_list &edges, int node, int begin, int end) {
-    int from = edges.out_first[node], to = edges.out_first[node + 1];
-    if (begin == 0 && end == *edges.end) return make_int2(from, to);
-    /* most nodes have no edge in a small span: two looks tell, a search takes a dozen */
-    if (from == to || edges.out[from] >= end || edges.out[to - 1] < begin)
-        return make_int2(from, from);
-    return make_int2(first_not_below(edges.out, from, to, begin),
-                     first_not_below(edges.out, from, to, end));
+/* The same for kernels that only need the edges into a node. */
+__device__ __forceinline__ int target_count(const edge_list &edges) {
+    return edges.extent ? edges.extent->end_target - edges.extent->first_target : edges.owned;
+}
+__device__ __forceinline__ node_visit target_of(const edge_list &edges, edge_span span, int i) {
+    if (!edges.extent) return {i, edges.first[i], edges.first[i + 1], 0, 0};
+    const int node = edges.extent->first_target + i;
+    return {node, max(edges.first[node], span.begin),
+            min(edges.first[node + 1], span.begin + span.size), 0, 0};
+}
+/* Blocks for them: enough for most chunks to give each one node at most. */
+inline unsigned visit_blocks(const edge_list &edges, edge_span span) {
+    return unsigned(edges.extent ? min(edges.nodes, max(1, span.size / 16)) : edges.nodes);
+}
+inline unsigned target_blocks(const edge_list &edges, edge_span span) {
+    return unsigned(edges.extent ? min(edges.owned, max(1, span.size / 32)) : edges.owned);
 }
 
 #endif

@@ -1,4 +1,14 @@
-/* The gradient of conv2's input and of the gate in one kernel, on Hopper. */
+/* The gradients of the second SO(2) convolution and of the gate in one kernel, docs/model.md (33),
+ * (27); Hopper, 16 bits.  Fused, the gradient behind the gate never goes to memory.
+ *
+ * In: g_conv_2 [edges][rows][C] and what the gate left, gated [edges][3 C inputs, rows C], fp16.
+ * Out: g_conv_1 [edges][2 C gates, rows C] fp16.  Sums are fp32.
+ *
+ * products/tiled_product.cuh says how a block multiplies.  A part of the work is half of the
+ * channels of all rows of a tile of edges.  Passes run over m = 1, m = 2 and then m = 0, so that
+ * the gradients of the gates, sums over rows in registers, are complete at the end.  After each
+ * pass, the parts of `gated` that its epilogue needs come through the same ring of shared-memory
+ * buffers as boxes of 64 columns of the tile's edges. */
 #include "products/so2_tiles.cuh"
 #include "products/tiled_product.cuh"
 
@@ -9,7 +19,8 @@ namespace {
 /* What a thread keeps of a part, half of the channels, and where its results go.  Boxes of what
  * the gate left come through the pipeline behind a pass: of a degree that it has gradients of, the gate
  * and the rows of these. */
-struct gate_gradients {
+template <int GROUPS> struct gate_gradients {
+    static constexpr int ROWS_BYTES = tile_shape<GROUPS>::ROWS_BYTES;
     tile_rows g_conv_1;
     tile_place at;
     int channel;              /* the part's first */
@@ -77,69 +88,71 @@ struct gate_gradients {
     }
 };
 
-/* What one thread of the third warpgroup does. */
-__device__ __forceinline__ void copy_parts(tile_pipeline &p, const CUtensorMap *g_conv_2,
+/* What one thread of the last warpgroup does. */
+template <int GROUPS>
+__device__ __forceinline__ void copy_parts(tile_pipeline<GROUPS> &p, const CUtensorMap *g_conv_2,
                                            const CUtensorMap *gated, const tiled_weights &w,
                                            const tile_edges &edges) {
     constexpr int C = CHANNELS;
-    for (tile_schedule s(edges, w.parts); s.more(); s.next()) {
+    for (tile_schedule<GROUPS> s(edges, w.parts); s.more(); s.next()) {
         const tile_pass *pass = w.pass + s.part() * w.passes;
         const int row = s.first_row(), at = s.part() * C / 2;
         p.copy(g_conv_2, row, w.tiles, pass[0]);
-        p.copy_boxes<3>(gated, row, {at, at + 6 * C, at + 8 * C});
-        p.copy_boxes<3>(gated, row, {at + C, at + 7 * C, at + 9 * C});
+        p.template copy_boxes<3>(gated, row, {at, at + 6 * C, at + 8 * C});
+        p.template copy_boxes<3>(gated, row, {at + C, at + 7 * C, at + 9 * C});
         if (w.passes == 3) {
             p.copy(g_conv_2, row, w.tiles, pass[1]);
-            p.copy_boxes<3>(gated, row, {at + C, at + 10 * C, at + 11 * C});
+            p.template copy_boxes<3>(gated, row, {at + C, at + 10 * C, at + 11 * C});
         }
         p.copy(g_conv_2, row, w.tiles, pass[w.passes - 1]);
-        p.copy_boxes<3>(gated, row, {at, at + 4 * C, at + 2 * C});
-        p.copy_boxes<2>(gated, row, {at + C, at + 5 * C});
+        p.template copy_boxes<3>(gated, row, {at, at + 4 * C, at + 2 * C});
+        p.template copy_boxes<2>(gated, row, {at + C, at + 5 * C});
     }
 }
 
-/* What each of the other two does. */
-__device__ __forceinline__ void multiply_parts(tile_pipeline &p, int warpgroup, int rows,
+/* What each of the others does. */
+template <int GROUPS>
+__device__ __forceinline__ void multiply_parts(tile_pipeline<GROUPS> &p, int warpgroup, int rows,
                                                __half *g_conv_1, const tiled_weights &w,
                                                const tile_edges &edges) {
     const tile_place at(warpgroup);
-    for (tile_schedule s(edges, w.parts); s.more(); s.next()) {
+    for (tile_schedule<GROUPS> s(edges, w.parts); s.more(); s.next()) {
         const tile_pass *pass = w.pass + s.part() * w.passes;
         const int channel = s.part() * CHANNELS / 2;
-        gate_gradients g{{g_conv_1, conv_1_width(rows), at, s.first_row(), s.left()},
-                         at,
-                         channel,
-                         {},
-                         {}};
+        gate_gradients<GROUPS> g{{g_conv_1, conv_1_width(rows), at, s.first_row(), s.left()},
+                                 at,
+                                 channel,
+                                 {},
+                                 {}};
         {
             float sums[128];
-            p.multiply_pass<256>(warpgroup, pass[0].steps, sums);
+            p.template multiply_pass<256>(warpgroup, pass[0].steps, sums);
 #pragma unroll
             for (int degree = 1; degree <= 2; degree++) {
                 const char *boxes = p.begin_boxes();
                 g.open_gate(boxes);
-                g.gated<true>(boxes, 1, sums, degree - 1, 4 + degree, degree);
-                g.gated<false>(boxes, 2, sums, degree + 1, 6 + degree, degree);
+                g.template gated<true>(boxes, 1, sums, degree - 1, 4 + degree, degree);
+                g.template gated<false>(boxes, 2, sums, degree + 1, 6 + degree, degree);
                 p.end_boxes();
             }
         }
         if (w.passes == 3) {
             float sums[64];
-            p.multiply_pass<128>(warpgroup, pass[1].steps, sums);
+            p.template multiply_pass<128>(warpgroup, pass[1].steps, sums);
             const char *boxes = p.begin_boxes();
             g.open_gate(boxes);
-            g.gated<false>(boxes, 1, sums, 0, 9, 2);
-            g.gated<false>(boxes, 2, sums, 1, 10, 2);
+            g.template gated<false>(boxes, 1, sums, 0, 9, 2);
+            g.template gated<false>(boxes, 2, sums, 1, 10, 2);
             p.end_boxes();
         }
         float sums[96];
-        p.multiply_pass<192>(warpgroup, pass[w.passes - 1].steps, sums);
+        p.template multiply_pass<192>(warpgroup, pass[w.passes - 1].steps, sums);
 #pragma unroll
         for (int degree = 1; degree <= 2; degree++) {
             const char *boxes = p.begin_boxes();
             if (degree == 1) g.scalar(boxes, 2, sums);
             g.open_gate(boxes);
-            g.gated<false>(boxes, 1, sums, degree, 2 + degree, degree);
+            g.template gated<false>(boxes, 1, sums, degree, 2 + degree, degree);
             p.end_boxes();
             g.gate(degree);
         }
@@ -148,17 +161,29 @@ __device__ __forceinline__ void multiply_parts(tile_pipeline &p, int warpgroup, 
 
 #endif
 
-__global__ void __launch_bounds__(TILE_THREADS, 1)
+template <int GROUPS>
+__global__ void __launch_bounds__(tile_shape<GROUPS>::THREADS, 1)
     kernel(const __grid_constant__ CUtensorMap g_conv_2, const __grid_constant__ CUtensorMap gated,
            const __grid_constant__ tiled_weights w, tile_edges edges, int rows, __half *g_conv_1) {
 #ifdef UMAS_HOPPER
     extern __shared__ __align__(1024) char memory[];
-    share_block(
-        memory, [&](tile_pipeline &p) { copy_parts(p, &g_conv_2, &gated, w, edges); },
-        [&](tile_pipeline &p, int warpgroup) {
+    share_block<GROUPS>(
+        memory, [&](tile_pipeline<GROUPS> &p) { copy_parts(p, &g_conv_2, &gated, w, edges); },
+        [&](tile_pipeline<GROUPS> &p, int warpgroup) {
             multiply_parts(p, warpgroup, rows, g_conv_1, w, edges);
         });
 #endif
+}
+
+template <int GROUPS>
+bool launch(cudaStream_t stream, int rows, const edge_list &edges, edge_span span,
+            const tiled_weights &w, const __half *g_conv_2, const __half *gated, __half *g_conv_1) {
+    constexpr int EDGES = tile_shape<GROUPS>::EDGES;
+    CUtensorMap from, from_gated;
+    return tile_map(g_conv_2, span.size, conv_2_width(rows), EDGES, &from) &&
+           tile_map(gated, span.size, gated_width(rows), EDGES, &from_gated) &&
+           launch_tiles<GROUPS>(kernel<GROUPS>, stream, span, w.parts, from, from_gated, w,
+                                tile_edges{edges.end, span}, rows, g_conv_1);
 }
 
 } // namespace
@@ -167,9 +192,6 @@ bool so2_gate_backward(cudaStream_t stream, int rows, const edge_list &edges, ed
                        const tiled_weights &w, const __half *g_conv_2, const __half *gated,
                        __half *g_conv_1) {
     if (span.size == 0) return true;
-    CUtensorMap from, from_gated;
-    return tile_map(g_conv_2, span.size, conv_2_width(rows), &from) &&
-           tile_map(gated, span.size, gated_width(rows), &from_gated) &&
-           launch_tiles(kernel, stream, span, w.parts, from, from_gated, w,
-                        tile_edges{edges.end, span}, rows, g_conv_1);
+    auto launcher = small_tiles_pay(span, w.parts) ? launch<1> : launch<2>;
+    return launcher(stream, rows, edges, span, w, g_conv_2, gated, g_conv_1);
 }

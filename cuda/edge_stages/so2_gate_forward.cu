@@ -1,4 +1,15 @@
-/* conv1 and the gate of its result in one kernel, on Hopper. */
+/* The first SO(2) convolution and the gate in one kernel, docs/model.md (17) to (20); Hopper, 16
+ * bits.  Fused, the convolution's result never goes to memory.  gate.cu does the same elsewhere.
+ *
+ * In: message [edges][rows][2 C] fp16, bias [5 C].
+ * Out: gated [edges][3 C inputs, rows C] fp16 (edge_stages.cuh).  Sums are fp32.
+ *
+ * products/tiled_product.cuh says how a block multiplies.  A part of the work is half of the
+ * channels of all rows of a tile of edges, so that a thread's own accumulators hold the gates of
+ * the rows it gets.  Its passes are: both gates and the scalars (192 columns), the m = 0 rows of
+ * degrees 1 and 2 (128), m = 1 (256), m = 2 (128).  After each pass the epilogue adds the bias,
+ * applies the gate and stores straight from registers.  The bias lies in shared memory behind the
+ * pipeline's buffers. */
 #include "products/so2_tiles.cuh"
 #include "products/tiled_product.cuh"
 
@@ -55,11 +66,12 @@ struct gated_rows {
     }
 };
 
-__device__ __forceinline__ void multiply_parts(tile_pipeline &p, int warpgroup, int rows,
+template <int GROUPS>
+__device__ __forceinline__ void multiply_parts(tile_pipeline<GROUPS> &p, int warpgroup, int rows,
                                                __half *gated, const tiled_weights &w,
                                                const tile_edges &edges, const float *bias) {
     const tile_place at(warpgroup);
-    for (tile_schedule s(edges, w.parts); s.more(); s.next()) {
+    for (tile_schedule<GROUPS> s(edges, w.parts); s.more(); s.next()) {
         const tile_pass *pass = w.pass + s.part() * w.passes;
         const int channel = s.part() * CHANNELS / 2;
         gated_rows r{{gated, gated_width(rows), at, s.first_row(), s.left()},
@@ -68,26 +80,26 @@ __device__ __forceinline__ void multiply_parts(tile_pipeline &p, int warpgroup, 
                      {}};
         {
             float sums[96];
-            p.multiply_pass<192>(warpgroup, pass[0].steps, sums);
+            p.template multiply_pass<192>(warpgroup, pass[0].steps, sums);
             r.gate(sums, 0, 1);
             r.gate(sums, 1, 2);
             r.scalars(sums, 2);
         }
         {
             float sums[64];
-            p.multiply_pass<128>(warpgroup, pass[1].steps, sums);
+            p.template multiply_pass<128>(warpgroup, pass[1].steps, sums);
             r.vectors(sums, 0, 1, 1);
             r.vectors(sums, 1, 2, 2);
         }
         {
             float sums[128];
-            p.multiply_pass<256>(warpgroup, pass[2].steps, sums);
+            p.template multiply_pass<256>(warpgroup, pass[2].steps, sums);
 #pragma unroll
             for (int i = 0; i < 4; i++) r.vectors(sums, i, 3 + i, 1 + i % 2);
         }
         if (w.passes == 4) {
             float sums[64];
-            p.multiply_pass<128>(warpgroup, pass[3].steps, sums);
+            p.template multiply_pass<128>(warpgroup, pass[3].steps, sums);
             r.vectors(sums, 0, 7, 2);
             r.vectors(sums, 1, 8, 2);
         }
@@ -96,19 +108,29 @@ __device__ __forceinline__ void multiply_parts(tile_pipeline &p, int warpgroup, 
 
 #endif
 
-__global__ void __launch_bounds__(TILE_THREADS, 1)
+template <int GROUPS>
+__global__ void __launch_bounds__(tile_shape<GROUPS>::THREADS, 1)
     kernel(const __grid_constant__ CUtensorMap message, const __grid_constant__ tiled_weights w,
            tile_edges edges, int rows, const float *bias, __half *gated) {
 #ifdef UMAS_HOPPER
     extern __shared__ __align__(1024) char memory[];
-    float *shared_bias = reinterpret_cast<float *>(memory + BIAS);
-    for (int i = (int)threadIdx.x; i < BIASES; i += TILE_THREADS) shared_bias[i] = bias[i];
-    share_block(
-        memory, [&](tile_pipeline &p) { copy_tiles(p, &message, w, edges); },
-        [&](tile_pipeline &p, int warpgroup) {
+    float *shared_bias = reinterpret_cast<float *>(memory + tile_shape<GROUPS>::BIAS);
+    for (int i = (int)threadIdx.x; i < BIASES; i += (int)blockDim.x) shared_bias[i] = bias[i];
+    share_block<GROUPS>(
+        memory, [&](tile_pipeline<GROUPS> &p) { copy_tiles(p, &message, w, edges); },
+        [&](tile_pipeline<GROUPS> &p, int warpgroup) {
             multiply_parts(p, warpgroup, rows, gated, w, edges, shared_bias);
         });
 #endif
+}
+
+template <int GROUPS>
+bool launch(cudaStream_t stream, int rows, const edge_list &edges, edge_span span,
+            const tiled_weights &w, const float *bias, const __half *message, __half *gated) {
+    CUtensorMap from;
+    return tile_map(message, span.size, message_width(rows), tile_shape<GROUPS>::EDGES, &from) &&
+           launch_tiles<GROUPS>(kernel<GROUPS>, stream, span, w.parts, from, w,
+                                tile_edges{edges.end, span}, rows, bias, gated);
 }
 
 } // namespace
@@ -117,8 +139,6 @@ bool so2_gate_forward(cudaStream_t stream, int rows, const edge_list &edges, edg
                       const tiled_weights &w, const float *bias, const __half *message,
                       __half *gated) {
     if (span.size == 0) return true;
-    CUtensorMap from;
-    return tile_map(message, span.size, message_width(rows), &from) &&
-           launch_tiles(kernel, stream, span, w.parts, from, w, tile_edges{edges.end, span}, rows,
-                        bias, gated);
+    auto launcher = small_tiles_pay(span, w.parts) ? launch<1> : launch<2>;
+    return launcher(stream, rows, edges, span, w, bias, message, gated);
 }

@@ -1,4 +1,16 @@
-/* The radial MLPs: tabulated once for the present elements, then read at every edge's distance. */
+/* The radial MLPs, docs/model.md (4), (11), (12), as tables over the distance, and reading them at
+ * every edge, which is also their gradient, (36).
+ *
+ * Radial functions depend on the distance and the elements of both ends alone.  They are computed
+ * once for the elements present, in double, at 1024 knots from 0 to the cutoff, for every ordered
+ * pair of elements.  Each number is a dual number, value and slope.
+ * Out: tables [pair][knot][3][width] of cubic Hermite pieces in fp32 or parabolas in fp16
+ * (edge_stages.cuh); and, at every edge's distance, the second hidden layer [edges][HIDDEN_WIDTH]
+ * or its slope, 1/A, for the product that makes radial functions of it.
+ *
+ * fill: a block has a knot of a pair, a thread a channel; shared memory holds the first hidden
+ * layer, and the second one at both ends of the knot's cell, which every thread reads for its next
+ * product.  read_table: a warp has an edge, a lane two channels at a time. */
 #include "weights/radial_table.cuh"
 
 namespace {

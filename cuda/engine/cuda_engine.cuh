@@ -1,42 +1,30 @@
-/* The CUDA engine's state: what cuda_engine.cu keeps between steps and cuda_step.cu works on. */
+/* The CUDA engine's state: what an engine keeps between steps and cuda_step.cu works on.  S is how
+ * arrays over edges are stored: __half (mixed) or float (single). */
 #ifndef UMAS_CUDA_ENGINE_CUH
 #define UMAS_CUDA_ENGINE_CUH
 
-#include <memory>
 #include <vector>
 
 #include "core_c.h"
-#include "device_buffer.cuh"
-#include "edge_stages/edge_stages.cuh"
+#include "engine/engine_memory.cuh"
 #include "exchange/rank_exchange.cuh"
 #include "graph/edge_forces.cuh"
-#include "node_stages/node_stages.cuh"
 #include "products/products.cuh"
 #include "profile/stage_clock.cuh"
 #include "weights/device_weights.cuh"
+#include "weights/radial_tables.cuh"
 
-/* What the memory was made for, and how the edges are cut. */
-struct step_plan {
-    int owned = -1, nodes = -1; /* none yet */
-    int node_capacity = 0;      /* rows of the nodes' arrays */
-    int inner = 0, outer = 0;   /* room for edges of either kind (edge_list.cuh) */
-    int chunk = 0;              /* edges worked on at a time */
-    int kept_layers = 0;        /* last layers whose activations stay for the backward pass */
-    int kept_radials = 0;       /* of these, the last ones whose radial functions stay, too */
-    size_t bytes = 0;           /* all of it */
-    int edges() const { return inner + outer; }
-    int inner_chunks() const { return chunk > 0 ? (inner + chunk - 1) / chunk : 0; }
-    int outer_chunks() const { return chunk > 0 ? (outer + chunk - 1) / chunk : 0; }
-    int chunks() const { return inner_chunks() + outer_chunks(); }
+/* A step as a graph, and what it was captured for. */
+struct captured_step {
+    cudaGraphExec_t graph = nullptr;
+    bool atom_virial = false;
+    float gradient_scale = 0;
+
+    void drop() {
+        if (graph) cudaGraphExecDestroy(graph);
+        graph = nullptr;
+    }
 };
-
-/* One layer's features, [nodes][9][C] each. */
-struct layer_features {
-    device_buffer<float> x, x_mid, h;
-};
-
-/* Activations of all edges that a kept layer leaves for its backward pass. */
-template <typename S> struct kept_activations { device_buffer<S> radial, gated, conv_2; };
 
 template <typename S> struct cuda_engine {
     umas_engine_setup setup{};
@@ -53,107 +41,46 @@ template <typename S> struct cuda_engine {
 
     dense_weights *merged = nullptr;
     device_weights<S> weights;
-    std::vector<int> present; /* atomic numbers the radial tables are made for */
-    device_buffer<int> present_elements, element_slot;
-    bool tabulated = false; /* the layers' radial functions; else their MLPs' hidden layers */
-    device_buffer<float> degree_values, hidden_values; /* tables */
-    device_buffer<__half> radial_values;
-    device_buffer<double> reference;
+    device_buffer<double> reference; /* energies of elements, eV */
+    radial_tables tables;
 
     step_plan plan;
-    /* input */
-    device_buffer<double> position;
-    device_buffer<int> element, node, neighbour;
-    device_buffer<long long> first;
-    host_buffer<double> position_host;
-    /* the edge list */
-    device_buffer<int> edge_end, in_first, outer_first, out_first, out, unsorted, cursor;
-    device_buffer<double> reach;
-    device_buffer<radial_place> place;
-    device_buffer<float4> vector;
-    device_buffer<float> record;
-    device_buffer<char> scan;
-    /* nodes */
-    std::vector<layer_features> layer; /* [layers + 1]; of the last only x */
-    device_buffer<float> g_x, g_h, energy;
-    /* a chunk of edges */
-    device_buffer<S> hidden, radial, radial_slope, message, conv_1, gated, conv_2, g_conv_2;
+    input_memory input;
+    list_memory list;
+    node_memory<S> nodes;
+    chunk_memory<S> chunk;
     std::vector<kept_activations<S>> kept; /* [layers] */
-    /* gradients and results */
-    device_buffer<float4> g_target, g_source, edge_vector;
-    device_buffer<double> force, atom_virial, atom_energy, partial, balance_sum;
-    device_buffer<step_report> report;
-    host_buffer<step_report> report_host;
-    host_buffer<double> force_host, atom_energy_host, atom_virial_host;
+    result_memory results;
     std::vector<int> row_atom; /* [nodes] the first atom that has a row */
     rank_exchange ranks;       /* open with several ranks */
 
-    /* the captured step and what it was captured for */
-    cudaGraphExec_t graph = nullptr;
-    bool graph_virial = false;
-    float graph_scale = 0;
-
-    float gradient_scale = 1; /* gradients are this much larger than they are */
+    captured_step captured;
+    float gradient_scale = 1; /* loss scale: stored gradients are the true ones times this */
     int steps_at_scale = 0;   /* since it changed, the same on all ranks */
     double system_atoms = 0;
 
     stage_clock *clock = nullptr; /* times the step that is queued; NULL: nothing does */
     int timed_edges[2] = {0, 0};  /* of that step, inner and outer */
 
-    const step_report &reported() const { return *static_cast<step_report *>(report_host); }
+    ~cuda_engine();
+
+    const step_report &reported() const { return *static_cast<step_report *>(results.report_host); }
     /* Did the last step find more edges than there is room for? */
     bool lacks_room() const {
         return reported().edges[0] > plan.inner || reported().edges[1] > plan.outer;
     }
-
-    ~cuda_engine();
-    void drop_graph();
-
-    edge_list inner_edges() const {
-        return {plan.owned, plan.owned, 0,     plan.inner, edge_end, in_first,
-                out_first,  out,        place, vector,     record};
-    }
-    /* with all nodes; without any edges on one rank */
-    edge_list outer_edges() const {
-        return {plan.owned, plan.nodes, plan.inner, plan.outer, edge_end + 1, outer_first,
-                out_first,  out,        place,      vector,     record};
-    }
-    edge_list_buffers list() const {
-        return {plan.inner, plan.outer, edge_end, in_first, outer_first, reach, out_first,      out,
-                place,      unsorted,   cursor,   vector,   record,      scan,  scan.capacity()};
-    }
-    edge_gradient gradient() const { return {g_target, g_source}; }
     candidate_list candidates() const {
-        return {
-            plan.owned,   plan.nodes,          position,  element,         node, first, neighbour,
-            element_slot, int(present.size()), a->cutoff, a->max_neighbors};
-    }
-    float knots_per_length() const { return float((RADIAL_KNOTS - 1) / a->cutoff); }
-    size_t knots() const { return present.size() * present.size() * RADIAL_KNOTS; }
-    radial_table degree_table() const { return {degree_values, knots_per_length()}; }
-    size_t hidden_values_of_a_layer() const { return knots() * RADIAL_ROWS * CHANNELS; }
-    float *hidden_values_of(int layer) const {
-        return hidden_values + hidden_values_of_a_layer() * size_t(layer);
-    }
-    radial_table layer_table(int layer) const {
-        return {hidden_values_of(layer), knots_per_length()};
-    }
-    size_t radial_values_of_a_layer() const {
-        return knots() * PARABOLA_ROWS * size_t(radial_width(rows));
-    }
-    __half *radial_values_of(int layer) const {
-        return radial_values + radial_values_of_a_layer() * size_t(layer);
-    }
-    tabulated_radials layer_radials(int layer) const {
-        return {radial_values_of(layer), 1 / knots_per_length()};
+        return {plan.owned,      plan.nodes,          input.position,
+                input.element,   input.node,          input.first,
+                input.neighbour, tables.element_slot, int(tables.present.size()),
+                a->cutoff,       a->max_neighbors};
     }
     /* Bytes it holds, on the device and on the host. */
     size_t device_bytes() const;
     size_t host_bytes() const;
     /* Bytes for atoms and edges: what weights, tables and rows on their way to other ranks leave. */
     size_t room() const {
-        const size_t taken = weights.memory.bytes() + degree_values.bytes() +
-                             hidden_values.bytes() + radial_values.bytes() + ranks.device_bytes();
+        const size_t taken = weights.memory.bytes() + tables.table_bytes() + ranks.device_bytes();
         return memory > taken ? memory - taken : 0;
     }
 };

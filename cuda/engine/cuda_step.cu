@@ -1,398 +1,158 @@
-/* One evaluation on the GPU, stage by stage: the counterpart of core/engine/cpu_engine.c. */
-#include "engine/cuda_engine.cuh"
-#include "profile/stage_costs.cuh"
+/* One evaluation on the GPU, stage by stage: the whole of docs/model.md, in its order, forward (1)
+ * to (26) and backward (28) to (38).  The counterpart of core/engine/cpu_engine.c.  Everything is
+ * queued on one stream, and only what travels to other ranks on another, so that a step can be
+ * captured as a CUDA graph.  The host waits for nothing within a step, unless rows travel through
+ * host memory. */
+#include "engine/step_chunk.cuh"
+#include "engine/step_ranks.cuh"
 
-#include <initializer_list>
-#include <type_traits>
+#include <utility>
 
 namespace {
 
-template <typename S> struct step {
-    cuda_engine<S> &e;
-    cudaStream_t stream;
-    edge_list inner, outer;
-    edge_gradient gradient;
-    int owned, nodes, rows;
-    /* Products by tiles and tabulated radial functions are of 16 bits alone. */
-    static constexpr bool HALF = std::is_same<S, __half>::value;
-    stage_costs<S> cost{rows,
-                        double(owned),
-                        double(nodes),
-                        {double(e.timed_edges[0]), double(e.timed_edges[1])},
-                        e.plan.inner};
+/* g_h from node `first` on */
+template <typename S> void clear_gradients(step_context<S> &c, int first) {
+    const size_t count = size_t(c.nodes - first) * NODE_WIDTH;
+    if (count > 0)
+        cudaMemsetAsync(c.other + size_t(first) * NODE_WIDTH, 0, count * sizeof(float), c.stream);
+}
 
-    explicit step(cuda_engine<S> &engine)
-        : e(engine), stream(engine.stream), inner(engine.inner_edges()),
-          outer(engine.outer_edges()), gradient(engine.gradient()), owned(engine.plan.owned),
-          nodes(engine.plan.nodes), rows(engine.rows) {}
+/* Rows of h from other ranks, which are kept as they are. */
+template <typename S> umas_status receive(step_context<S> &c, int layer, umas_error *error) {
+    const umas_status status = finish_exchange(c, c.h_of(layer), false, error);
+    if (status == UMAS_OK && !c.e.plan.kept_h)
+        rms_norm_sh_keep(c.stream, c.owned, c.nodes, c.h_of(layer),
+                         c.e.nodes.norms[size_t(layer)].norm(0));
+    return status;
+}
 
-    /* What is queued from here on is timed as this stage, where a step is timed. */
-    void begin(const char *stage, stage_cost least) const {
-        if (e.clock) e.clock->begin(stage, least);
-    }
-
-    bool kept(int layer) const { return layer >= e.a->layers - e.plan.kept_layers; }
-    bool radial_kept(int layer) const { return layer >= e.a->layers - e.plan.kept_radials; }
-    /* Where a chunk's activations live: in the layer's store or in the chunk's buffers. */
-    S *place(int layer, device_buffer<S> kept_activations<S>::*store, S *chunk_buffer, int width,
-             edge_span span) const {
-        S *all = e.kept[size_t(layer)].*store;
-        return all ? all + size_t(span.begin) * size_t(width) : chunk_buffer;
-    }
-    S *radial_of(int layer, edge_span span) const {
-        return place(layer, &kept_activations<S>::radial, e.radial, radial_width(rows), span);
-    }
-    S *gated_of(int layer, edge_span span) const {
-        return place(layer, &kept_activations<S>::gated, e.gated, gated_width(rows), span);
-    }
-    S *conv_2_of(int layer, edge_span span) const {
-        return place(layer, &kept_activations<S>::conv_2, e.conv_2, conv_2_width(rows), span);
-    }
-    /* Chunks of inner edges come first. */
-    bool is_outer(int chunk) const { return chunk >= e.plan.inner_chunks(); }
-    edge_span span(int chunk) const {
-        const edge_list &kind = is_outer(chunk) ? outer : inner;
-        const int at = (is_outer(chunk) ? chunk - e.plan.inner_chunks() : chunk) * e.plan.chunk;
-        return {kind.begin + at, min(e.plan.chunk, kind.capacity - at)};
-    }
-    const edge_list &edges_of(edge_span s) const {
-        return s.begin >= outer.begin && outer.capacity > 0 ? outer : inner;
-    }
-    /* Those that there can be edges of. */
-    std::vector<const edge_list *> kinds() const {
-        std::vector<const edge_list *> some{&inner};
-        if (outer.capacity > 0) some.push_back(&outer);
-        return some;
-    }
-    void check(bool queued) { e.failed = e.failed || !queued; }
-
-    /* ---- products ---- */
-
-    void so2_forward(const device_so2<S> &w, edge_span s, const S *x, S *y) {
-        if constexpr (HALF)
-            if (e.tiled)
-                return check(tiled_products(stream, edges_of(s), s, w.forward, x, w.width_in, y,
-                                            w.width_out));
-        for (int i = 0; i < w.parts; i++) {
-            const auto &p = w.part[i];
-            check(product_nt(e.products, {s.size, p.n, p.k, w.width_in, w.width_out}, x + p.from,
-                             p.w, y + p.to));
-        }
-    }
-    void so2_backward(const device_so2<S> &w, edge_span s, const S *g_y, S *g_x) {
-        if constexpr (HALF)
-            if (e.tiled)
-                return check(tiled_products(stream, edges_of(s), s, w.backward, g_y, w.width_out,
-                                            g_x, w.width_in));
-        for (int i = 0; i < w.parts; i++) {
-            const auto &p = w.part[i];
-            check(product_nn(e.products, {s.size, p.n, p.k, w.width_out, w.width_in}, g_y + p.to,
-                             p.w, g_x + p.from));
-        }
-    }
-
-    /* message -> gated */
-    void conv_1_forward(const device_so2<S> &w, edge_span s, S *gated) {
-        if constexpr (HALF)
-            if (e.tiled) {
-                begin("so2_conv_1_gate_forward products", cost.so2_gate_forward(s, w));
-                return check(so2_gate_forward(stream, rows, edges_of(s), s, w.forward, w.bias,
-                                              e.message, gated));
-            }
-        begin("so2_conv_1_forward products", cost.so2(s, w));
-        so2_forward(w, s, e.message, e.conv_1);
-        begin("gate_forward", cost.gate_forward(s));
-        gate_forward<S>(stream, rows, edges_of(s), s, w.bias, e.conv_1, gated);
-    }
-    /* g_conv_2 -> the gradient of conv_1, in its place */
-    void conv_2_backward(const device_so2<S> &w, edge_span s, const S *gated) {
-        if constexpr (HALF)
-            if (e.tiled) {
-                begin("so2_conv_2_gate_backward products", cost.so2_gate_backward(s, w));
-                return check(so2_gate_backward(stream, rows, edges_of(s), s, w.backward, e.g_conv_2,
-                                               gated, e.conv_1));
-            }
-        S *g_gated = e.message; /* which is not needed any more */
-        begin("so2_conv_2_backward products", cost.so2(s, w));
-        so2_backward(w, s, e.g_conv_2, g_gated);
-        begin("gate_backward", cost.gate_backward(s));
-        gate_backward<S>(stream, rows, edges_of(s), s, gated, g_gated, e.conv_1);
-    }
-
-    /* ---- edges ---- */
-
-    /* A layer's radial functions or their slopes, unless there are tables of them. */
-    void radial_product(int layer, edge_span s, bool slope, S *out) {
-        if (e.tabulated) return;
-        const auto &w = e.weights.block[size_t(layer)];
-        begin(slope ? "unified_radial_mlp_backward" : "unified_radial_mlp_forward",
-              cost.radial_hidden(s));
-        radial_hidden<S>(stream, edges_of(s), s, e.layer_table(layer), slope, e.hidden);
-        begin(slope ? "unified_radial_mlp_backward products"
-                    : "unified_radial_mlp_forward products",
-              cost.product(s, w.radial_outputs, CHANNELS));
-        const S *hidden = e.hidden;
-        if constexpr (HALF)
-            if (e.tiled)
-                return check(tiled_products(stream, edges_of(s), s, w.radial_tiles, hidden,
-                                            HIDDEN_WIDTH, out, w.radial_outputs));
-        check(product_nt(e.products,
-                         {s.size, w.radial_outputs, HIDDEN_WIDTH, HIDDEN_WIDTH, w.radial_outputs},
-                         hidden, w.radial_w, out));
-    }
-    void node_to_edge_forward(int layer, edge_span s) {
-        const float *h = e.layer[size_t(layer)].h;
-        S *message = e.message;
-        begin("node_to_edge_wigner_permute_forward", cost.node_to_edge_forward(s, e.tabulated));
-        if constexpr (HALF)
-            if (e.tabulated)
-                return node_to_edge_wigner_permute_forward(stream, rows, edges_of(s), s, h,
-                                                           e.layer_radials(layer), message);
-        const stored_radials<S> radials = {radial_of(layer, s), nullptr};
-        node_to_edge_wigner_permute_forward(stream, rows, edges_of(s), s, h, radials, message);
-    }
-    /* add: to g_h, which else is overwritten */
-    void node_to_edge_backward(int layer, edge_span s, bool add) {
-        const float *h = e.layer[size_t(layer)].h;
-        const S *g_message = e.message;
-        begin("node_to_edge_wigner_permute_backward", cost.node_to_edge_backward(s, e.tabulated));
-        if constexpr (HALF)
-            if (e.tabulated)
-                return node_to_edge_wigner_permute_backward(stream, rows, edges_of(s), s, h,
-                                                            e.layer_radials(layer), g_message,
-                                                            e.g_h, add, gradient);
-        const stored_radials<S> radials = {radial_of(layer, s), e.radial_slope};
-        node_to_edge_wigner_permute_backward(stream, rows, edges_of(s), s, h, radials, g_message,
-                                             e.g_h, add, gradient);
-    }
-    void convolve(int layer, edge_span s) {
-        const auto &w = e.weights.block[size_t(layer)];
-        node_to_edge_forward(layer, s);
-        conv_1_forward(w.conv_1, s, gated_of(layer, s));
-        begin("so2_conv_2_forward products", cost.so2(s, w.conv_2));
-        so2_forward(w.conv_2, s, gated_of(layer, s), conv_2_of(layer, s));
-    }
-    /* Inner edges are worked on while rows of h are on their way, which outer edges need. */
-    umas_status edges_forward(int layer, umas_error *error) {
-        const auto &w = e.weights.block[size_t(layer)];
-        auto &f = e.layer[size_t(layer)];
-        const float *x = f.x;
-        umas_status status = start_exchange(f.h, false, error);
+/* Inner edges are worked on while rows of h are on their way, which outer edges need. */
+template <typename S> umas_status edges_forward(step_context<S> &c, int layer, umas_error *error) {
+    umas_status status = start_exchange(c, c.h_of(layer), false, error);
+    for (int chunk = 0; chunk < c.e.plan.chunks() && status == UMAS_OK; chunk++) {
+        if (chunk == c.e.plan.inner_chunks()) status = receive(c, layer, error);
         if (status != UMAS_OK) return status;
-        for (int chunk = 0; chunk < e.plan.chunks(); chunk++) {
-            if (chunk == e.plan.inner_chunks()) status = finish_exchange(f.h, false, error);
-            if (status != UMAS_OK) return status;
-            edge_span s = span(chunk);
-            radial_product(layer, s, false, radial_of(layer, s));
-            convolve(layer, s);
-            begin("permute_wigner_inv_edge_to_node_forward", cost.edge_to_node_forward(s));
-            permute_wigner_inv_edge_to_node_forward<S>(stream, rows, edges_of(s), s, w.conv_2.bias,
-                                                       conv_2_of(layer, s), x, f.x_mid);
-            x = f.x_mid;
-        }
-        if (e.plan.chunks() == 0) copy_nodes(f.x_mid, f.x);
-        return e.plan.outer_chunks() == 0 ? finish_exchange(f.h, false, error) : UMAS_OK;
+        chunk_forward(c, layer, chunk);
     }
-    void chunk_backward(int layer, int chunk, bool add) {
-        const auto &w = e.weights.block[size_t(layer)];
-        edge_span s = span(chunk);
-        if (!radial_kept(layer)) radial_product(layer, s, false, radial_of(layer, s));
-        if (!kept(layer)) convolve(layer, s);
-        begin("permute_wigner_inv_edge_to_node_backward", cost.edge_to_node_backward(s));
-        permute_wigner_inv_edge_to_node_backward<S>(stream, rows, edges_of(s), s, w.conv_2.bias,
-                                                    conv_2_of(layer, s), e.g_x, e.g_conv_2,
-                                                    gradient);
-        conv_2_backward(w.conv_2, s, gated_of(layer, s));
-        begin("so2_conv_1_backward products", cost.so2(s, w.conv_1));
-        so2_backward(w.conv_1, s, e.conv_1, e.message);
-        radial_product(layer, s, true, e.radial_slope);
-        node_to_edge_backward(layer, s, add);
-    }
-    /* Outer edges come first: what they leave for other ranks is then on its way while inner ones are
-     * worked on. */
-    umas_status edges_backward(int layer, umas_error *error) {
-        const int first_outer = e.plan.inner_chunks(), chunks = e.plan.chunks();
-        if (first_outer == chunks) clear_gradients(chunks == 0 ? 0 : owned);
-        for (int chunk = first_outer; chunk < chunks; chunk++)
-            chunk_backward(layer, chunk, chunk > first_outer);
-        const umas_status status = start_exchange(e.g_h, true, error);
+    if (status != UMAS_OK || c.e.plan.outer_chunks() > 0) return status;
+    return receive(c, layer, error);
+}
+
+/* Outer edges come first: what they leave for other ranks is then on its way while inner ones are
+ * worked on. */
+template <typename S> umas_status edges_backward(step_context<S> &c, int layer, umas_error *error) {
+    const int first_outer = c.e.plan.inner_chunks(), chunks = c.e.plan.chunks();
+    /* the whole list of inner edges writes all owned rows, and there is nobody to add to */
+    const bool whole = !c.inner.extent && c.inner.capacity > 0 && first_outer == chunks;
+    clear_gradients(c, whole ? c.owned : 0);
+    for (int chunk = first_outer; chunk < chunks; chunk++) chunk_backward(c, layer, chunk, true);
+    const umas_status status = start_exchange(c, c.other, true, error);
+    if (status != UMAS_OK) return status;
+    for (int chunk = 0; chunk < first_outer; chunk++) chunk_backward(c, layer, chunk, !whole);
+    return finish_exchange(c, c.other, true, error);
+}
+
+/* Energies of the network, and the gradient by x that the last layer leaves, now in its place. */
+template <typename S> void head(step_context<S> &c) {
+    c.begin("energy_head", c.cost.head());
+    energy_head(c.stream, c.owned, c.e.input.element, c.e.weights.head, c.e.gradient_scale, c.x,
+                c.e.nodes.energy, c.other);
+    std::swap(c.x, c.other);
+    c.begin("sum_energies", c.cost.sum_energies());
+    sum_energies(c.stream, c.owned, c.e.input.element, c.e.nodes.energy, c.e.setup.task->rmsd,
+                 c.e.reference, c.e.results.atom_energy, c.e.results.partial,
+                 &static_cast<step_report *>(c.e.results.report)->energy);
+}
+
+template <typename S> norm_weights norm_1(step_context<S> &c, int layer) {
+    const auto &w = c.e.weights.block[size_t(layer)];
+    return {w.norm_1_w, w.norm_1_b, c.e.weights.csd};
+}
+
+template <typename S> umas_status forward(step_context<S> &c, umas_error *error) {
+    c.begin("embed_nodes", c.cost.embed_nodes());
+    embed_nodes(c.stream, c.owned, c.e.input.element, c.e.weights.sphere, c.x);
+    c.begin("edge_degree_embedding_forward", c.cost.degree_forward());
+    for (const edge_list *edges : c.kinds())
+        edge_degree_embedding_forward(c.stream, *edges, c.e.tables.degree_table(), c.x);
+    for (int i = 0; i < c.e.a->layers; i++) {
+        const auto &w = c.e.weights.block[size_t(i)];
+        const auto &norms = c.e.nodes.norms[size_t(i)];
+        c.begin("rms_norm_sh_forward", c.cost.norm_forward());
+        rms_norm_sh_forward(c.stream, c.owned, norm_1(c, i), c.x, c.h_of(i), norms.norm(0));
+        umas_status status = edges_forward(c, i, error);
         if (status != UMAS_OK) return status;
-        for (int chunk = 0; chunk < first_outer; chunk++)
-            chunk_backward(layer, chunk, chunk > 0 || first_outer < chunks);
-        return finish_exchange(e.g_h, true, error);
+        c.begin("atomwise_forward", c.cost.atomwise_forward());
+        atomwise_forward(c.stream, c.owned, w.atomwise, c.x, c.other, norms.norm(1));
+        std::swap(c.x, c.other);
+        status = balance(c, false, error);
+        if (status != UMAS_OK) return status;
     }
-    /* g_h of nodes that no chunk writes, from `first` on */
-    void clear_gradients(int first) {
-        const size_t count = size_t(nodes - first) * NODE_WIDTH;
-        if (count > 0)
-            cudaMemsetAsync(e.g_h + size_t(first) * NODE_WIDTH, 0, count * sizeof(float), stream);
-    }
+    return UMAS_OK;
+}
 
-    /* ---- nodes ---- */
-
-    void copy_nodes(float *to, const float *from) {
-        cudaMemcpyAsync(to, from, size_t(owned) * NODE_WIDTH * sizeof *to, cudaMemcpyDeviceToDevice,
-                        stream);
-    }
-    /* Energies of the network, and g_x by what the last layer leaves. */
-    void head() {
-        begin("energy_head", cost.head());
-        energy_head(stream, owned, e.element, e.weights.head, e.gradient_scale,
-                    e.layer[size_t(e.a->layers)].x, e.energy, e.g_x);
-        begin("sum_energies", cost.sum_energies());
-        sum_energies(stream, owned, e.element, e.energy, e.setup.task->rmsd, e.reference,
-                     e.atom_energy, e.partial, &static_cast<step_report *>(e.report)->energy);
-    }
-
-    /* ---- other ranks ---- */
-
-    int first_channel(int set) const { return (set ? e.a->spin_channel : e.a->charge_channel)[0]; }
-    int end_channel(int set) const { return (set ? e.a->spin_channel : e.a->charge_channel)[1]; }
-
-    /* Both sets of balanced channels, in the order of the forward pass or against it. */
-    umas_status balance(float *x, bool backward, umas_error *error) {
-        begin(backward ? "balance_channels_backward" : "balance_channels_forward",
-              cost.balance(end_channel(0) - first_channel(0) + end_channel(1) - first_channel(1)));
-        const bool apart = first_channel(0) >= end_channel(1) || first_channel(1) >= end_channel(0);
-        if (e.ranks.is_open() && apart) return balance_sets({0, 1}, x, backward, error);
-        for (int k = 0; k < 2; k++) {
-            const int set = backward ? 1 - k : k;
-            umas_status status = UMAS_OK;
-            if (!e.ranks.is_open() && balance_channels_alone_pays(owned))
-                balance_channels_alone(stream, owned, e.element, first_channel(set),
-                                       end_channel(set), target(set, backward), e.system_atoms, x);
-            else
-                status = balance_sets({set}, x, backward, error);
-            if (status != UMAS_OK) return status;
+template <typename S> umas_status backward(step_context<S> &c, umas_error *error) {
+    size_t n = size_t(c.e.plan.edges());
+    c.begin("clear_edge_gradients", c.cost.clear_gradients());
+    cudaMemsetAsync(c.e.results.g_edge, 0, n * 4 * sizeof(float4), c.stream);
+    for (int i = c.e.a->layers - 1; i >= 0; i--) {
+        umas_status status = balance(c, true, error);
+        if (status != UMAS_OK) return status;
+        c.begin("atomwise_backward", c.cost.atomwise_backward());
+        atomwise_backward(c.stream, c.owned, c.e.weights.block[size_t(i)].atomwise,
+                          c.e.nodes.norms[size_t(i)].norm(1), c.x);
+        if (!c.e.plan.kept_h && i < c.e.a->layers - 1) {
+            c.begin("rms_norm_sh_restore", c.cost.norm_restore());
+            rms_norm_sh_restore(c.stream, c.owned, c.nodes, norm_1(c, i),
+                                c.e.nodes.norms[size_t(i)].norm(0), c.h_of(i));
         }
-        return UMAS_OK;
+        status = edges_backward(c, i, error);
+        if (status != UMAS_OK) return status;
+        c.begin("rms_norm_sh_backward", c.cost.norm_backward());
+        rms_norm_sh_backward(c.stream, c.owned, norm_1(c, i), c.e.nodes.norms[size_t(i)].norm(0),
+                             c.other, c.x);
     }
-    double target(int set, bool backward) const {
-        return backward ? 0 : set ? double(e.setup.spin - 1) : double(e.setup.charge);
-    }
-    /* Sets that have no channel in common, 64 channels of each at a time: one sum over ranks. */
-    umas_status balance_sets(std::initializer_list<int> sets, float *x, bool backward,
-                             umas_error *error) {
-        constexpr int BATCH = 64;
-        int most = 0;
-        for (int set : sets) most = max(most, end_channel(set) - first_channel(set));
-        for (int done = 0; done < most; done += BATCH) {
-            auto for_each_set = [&](auto &&work) {
-                int at = 0;
-                for (int set : sets) {
-                    const int from = min(first_channel(set) + done, end_channel(set));
-                    const int to = min(from + BATCH, end_channel(set));
-                    work(set, from, to, e.balance_sum + at);
-                    at += to - from;
-                }
-                return at;
-            };
-            const int count = for_each_set([&](int, int from, int to, double *sum) {
-                balance_channels_sum(stream, owned, e.element, from, to, x, e.partial, sum);
-            });
-            if (e.ranks.is_open()) {
-                const umas_status status = e.ranks.sum(stream, e.balance_sum, count, error);
-                if (status != UMAS_OK) return status;
-            }
-            for_each_set([&](int set, int from, int to, double *sum) {
-                balance_channels_shift(stream, owned, e.element, from, to, sum,
-                                       target(set, backward), e.system_atoms, x);
-            });
-        }
-        return UMAS_OK;
-    }
-    umas_status start_exchange(float *rows_of, bool reverse, umas_error *error) {
-        if (!e.ranks.is_open()) return UMAS_OK;
-        return reverse ? e.ranks.start_reverse(stream, rows_of, error)
-                       : e.ranks.start_forward(stream, rows_of, error);
-    }
-    /* What is timed here is what the exchange holds up. */
-    umas_status finish_exchange(float *rows_of, bool reverse, umas_error *error) {
-        if (!e.ranks.is_open()) return UMAS_OK;
-        begin(reverse ? "wait for gradients of other ranks" : "wait for features of other ranks",
-              {});
-        return reverse ? e.ranks.finish_reverse(stream, rows_of, error)
-                       : e.ranks.finish_forward(stream, rows_of, error);
-    }
+    c.begin("edge_degree_embedding_backward", c.cost.degree_backward());
+    for (const edge_list *edges : c.kinds())
+        edge_degree_embedding_backward(c.stream, *edges, c.e.tables.degree_table(), c.x,
+                                       c.gradient);
+    return UMAS_OK;
+}
 
-    /* ---- the whole ---- */
-
-    umas_status forward(umas_error *error) {
-        begin("embed_nodes", cost.embed_nodes());
-        embed_nodes(stream, owned, e.element, e.weights.sphere, e.layer[0].x);
-        begin("edge_degree_embedding_forward", cost.degree_forward());
-        for (const edge_list *edges : kinds())
-            edge_degree_embedding_forward(stream, *edges, e.degree_table(), e.layer[0].x);
-        for (int i = 0; i < e.a->layers; i++) {
-            const auto &w = e.weights.block[size_t(i)];
-            auto &f = e.layer[size_t(i)];
-            begin("rms_norm_sh_forward", cost.norm_forward());
-            rms_norm_sh_forward(stream, owned, w.norm_1_w, w.norm_1_b, e.weights.csd, f.x, f.h);
-            umas_status status = edges_forward(i, error);
-            if (status != UMAS_OK) return status;
-            begin("atomwise_forward", cost.atomwise_forward());
-            atomwise_forward(stream, owned, w.atomwise, f.x_mid, e.layer[size_t(i) + 1].x);
-            status = balance(e.layer[size_t(i) + 1].x, false, error);
-            if (status != UMAS_OK) return status;
-        }
-        return UMAS_OK;
-    }
-    umas_status backward(umas_error *error) {
-        size_t n = size_t(e.plan.edges());
-        begin("clear_edge_gradients", cost.clear_gradients());
-        cudaMemsetAsync(e.g_target, 0, n * 2 * sizeof(float4), stream);
-        cudaMemsetAsync(e.g_source, 0, n * 2 * sizeof(float4), stream);
-        for (int i = e.a->layers - 1; i >= 0; i--) {
-            umas_status status = balance(e.g_x, true, error);
-            if (status != UMAS_OK) return status;
-            begin("atomwise_backward", cost.atomwise_backward());
-            atomwise_backward(stream, owned, e.weights.block[size_t(i)].atomwise,
-                              e.layer[size_t(i)].x_mid, e.g_x);
-            status = edges_backward(i, error);
-            if (status != UMAS_OK) return status;
-            begin("rms_norm_sh_backward", cost.norm_backward());
-            rms_norm_sh_backward(stream, owned, e.weights.block[size_t(i)].norm_1_w,
-                                 e.layer[size_t(i)].x, e.g_h, e.g_x);
-        }
-        begin("edge_degree_embedding_backward", cost.degree_backward());
-        for (const edge_list *edges : kinds())
-            edge_degree_embedding_backward(stream, *edges, e.degree_table(), e.g_x, gradient);
-        return UMAS_OK;
-    }
-    void results(bool atom_virial) {
-        double scale = e.setup.task->rmsd / double(e.gradient_scale);
-        begin("edges_to_forces", cost.forces());
-        edges_to_forces(stream, inner, outer, gradient, scale, e.edge_vector, e.force,
-                        atom_virial ? static_cast<double *>(e.atom_virial) : nullptr, e.partial,
-                        e.report);
-        size_t n = size_t(nodes);
-        begin("results_to_host", cost.results());
-        cudaMemcpyAsync(e.report_host, e.report, sizeof(step_report), cudaMemcpyDeviceToHost,
-                        stream);
-        cudaMemcpyAsync(e.force_host, e.force, n * 3 * sizeof(double), cudaMemcpyDeviceToHost,
-                        stream);
-        cudaMemcpyAsync(e.atom_energy_host, e.atom_energy, size_t(owned) * sizeof(double),
-                        cudaMemcpyDeviceToHost, stream);
-        if (atom_virial)
-            cudaMemcpyAsync(e.atom_virial_host, e.atom_virial, n * 6 * sizeof(double),
-                            cudaMemcpyDeviceToHost, stream);
-    }
-};
+template <typename S> void results(step_context<S> &c, bool atom_virial) {
+    double scale = c.e.setup.task->rmsd / double(c.e.gradient_scale);
+    c.begin("edges_to_forces", c.cost.forces());
+    edges_to_forces(c.stream, c.inner, c.outer, c.gradient, scale, c.e.results.edge_vector,
+                    c.e.results.force,
+                    atom_virial ? static_cast<double *>(c.e.results.atom_virial) : nullptr,
+                    c.e.results.partial, c.e.results.report);
+    size_t n = size_t(c.nodes);
+    c.begin("results_to_host", c.cost.results());
+    cudaMemcpyAsync(c.e.results.report_host, c.e.results.report, sizeof(step_report),
+                    cudaMemcpyDeviceToHost, c.stream);
+    cudaMemcpyAsync(c.e.results.force_host, c.e.results.force, n * 3 * sizeof(double),
+                    cudaMemcpyDeviceToHost, c.stream);
+    cudaMemcpyAsync(c.e.results.atom_energy_host, c.e.results.atom_energy,
+                    size_t(c.owned) * sizeof(double), cudaMemcpyDeviceToHost, c.stream);
+    if (atom_virial)
+        cudaMemcpyAsync(c.e.results.atom_virial_host, c.e.results.atom_virial,
+                        n * 6 * sizeof(double), cudaMemcpyDeviceToHost, c.stream);
+}
 
 } // namespace
 
 template <typename S>
 umas_status queue_step(cuda_engine<S> &e, bool atom_virial, umas_error *error) {
     e.failed = false;
-    step<S> s(e);
-    s.begin("edge_list", s.cost.edge_list());
-    edge_list_build(e.stream, e.candidates(), e.list(), e.report);
-    umas_status status = s.forward(error);
+    step_context<S> c(e);
+    c.begin("edge_list", c.cost.edge_list());
+    edge_list_build(e.stream, e.candidates(), e.list.buffers(e.plan), e.results.report);
+    umas_status status = forward(c, error);
     if (status != UMAS_OK) return status;
-    s.head();
-    status = s.backward(error);
+    head(c);
+    status = backward(c, error);
     if (status != UMAS_OK) return status;
-    s.results(atom_virial);
+    results(c, atom_virial);
     if (e.failed) return umas_fail(error, UMAS_ERROR_DEVICE, "the GPU refused a product");
     return UMAS_OK;
 }

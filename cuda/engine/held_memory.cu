@@ -1,31 +1,16 @@
-/* How much memory an engine holds. */
+/* How many bytes an engine holds, on the device and on the host. */
 #include "engine/cuda_engine.cuh"
-
-namespace {
-
-template <typename... B> size_t bytes_of(const B &...buffer) { return (buffer.bytes() + ... + 0); }
-
-} // namespace
 
 template <typename S> size_t cuda_engine<S>::device_bytes() const {
     size_t sum = products ? PRODUCT_WORKSPACE : 0;
-    sum += bytes_of(weights.memory, present_elements, element_slot, degree_values, hidden_values,
-                    radial_values, reference, position, element, node, neighbour, first);
-    sum += bytes_of(edge_end, in_first, outer_first, out_first, out, unsorted, cursor, reach, place,
-                    vector, record, scan);
-    sum += bytes_of(g_x, g_h, energy, hidden, radial, radial_slope, message, conv_1, gated, conv_2,
-                    g_conv_2, g_target, g_source, edge_vector);
-    sum += bytes_of(force, atom_virial, atom_energy, partial, balance_sum, report);
-    sum += ranks.device_bytes();
-    for (const auto &l : layer) sum += bytes_of(l.x, l.x_mid, l.h);
-    for (const auto &k : kept) sum += bytes_of(k.radial, k.gated, k.conv_2);
-    return sum;
+    sum += bytes_of(weights.memory, reference, tables, input, list, nodes, chunk, results);
+    for (const auto &k : kept) sum += k.bytes();
+    return sum + ranks.device_bytes();
 }
 
 template <typename S> size_t cuda_engine<S>::host_bytes() const {
     return sizeof *this + dense_weights_bytes(merged) + row_atom.capacity() * sizeof(int) +
-           ranks.host_bytes() +
-           bytes_of(position_host, report_host, force_host, atom_energy_host, atom_virial_host);
+           ranks.host_bytes() + input.position_host.bytes() + results.host_bytes();
 }
 
 template size_t cuda_engine<__half>::device_bytes() const;

@@ -1,3 +1,5 @@
+/* How much memory a step takes, and what is given up where that is too much: see memory_plan.cuh.
+ */
 #include "engine/memory_plan.cuh"
 
 #include <algorithm>
@@ -11,30 +13,41 @@ constexpr int64_t MOST_EDGES = INT32_MAX / 2;
 
 /* Bytes a node, an edge of the list, an edge of a chunk, and an edge of a kept layer take. */
 template <typename S> struct sizes {
-    size_t node, edge, chunk_edge, kept_edge, kept_radial_edge;
+    size_t node, h_node, edge, chunk_edge, gated_edge, conv_2_edge, radial_edge;
 
     explicit sizes(const cuda_engine<S> &e) {
         const size_t L = size_t(e.a->layers), feature = NODE_WIDTH * sizeof(float);
         const size_t message = size_t(message_width(e.rows));
-        const size_t radial = e.tabulated ? 0 : size_t(radial_width(e.rows));
-        const size_t hidden = e.tabulated ? 0 : HIDDEN_WIDTH;
+        const size_t radial = e.tables.tabulated ? 0 : size_t(radial_width(e.rows));
+        const size_t hidden = e.tables.tabulated ? 0 : HIDDEN_WIDTH;
         const size_t conv_1 = size_t(conv_1_width(e.rows)), conv_2 = size_t(conv_2_width(e.rows));
         const size_t gated = size_t(gated_width(e.rows));
-        node = (3 * L + 3) * feature + 256;
+        const size_t norm = NODE_WIDTH * sizeof(S) + sizeof(float);
+        node = 3 * feature + 2 * L * norm + sizeof(node_visit) + 256;
+        h_node = (L - 1) * feature;
         edge = sizeof(float4) * 6 + EDGE_RECORD * sizeof(float) + sizeof(radial_place) +
                2 * sizeof(int);
         chunk_edge = (hidden + 2 * radial + message + conv_1 + gated + 2 * conv_2) * sizeof(S);
-        kept_edge = (gated + conv_2) * sizeof(S);
-        kept_radial_edge = radial * sizeof(S);
+        gated_edge = gated * sizeof(S);
+        conv_2_edge = conv_2 * sizeof(S);
+        radial_edge = radial * sizeof(S);
     }
     size_t of_list(const step_plan &p) const {
         return size_t(p.node_capacity) * node + size_t(p.edges()) * edge;
     }
     size_t of_chunk(const step_plan &p) const { return size_t(p.chunk) * chunk_edge; }
     size_t of_all(const step_plan &p) const {
-        const size_t kept =
-            size_t(p.kept_layers) * kept_edge + size_t(p.kept_radials) * kept_radial_edge;
-        return of_list(p) + of_chunk(p) + size_t(p.edges()) * kept;
+        return of_list(p) + of_chunk(p) + of_kept(p, p.kept_gated, gated_edge) +
+               of_kept(p, p.kept_conv_2, conv_2_edge) + of_kept(p, p.kept_radials, radial_edge) +
+               (p.kept_h ? size_t(p.node_capacity) * h_node : 0);
+    }
+
+  private:
+    static size_t of_kept(const step_plan &p, int kept, size_t an_edge) {
+        size_t edges = 0;
+        for (int later = 0; p.kept_of_layer(kept, later) > 0; later++)
+            edges += size_t(p.kept_edges(kept, later));
+        return edges * an_edge;
     }
 };
 
@@ -85,55 +98,46 @@ umas_status check_fit(const cuda_engine<S> &e, int64_t edges, umas_error *error)
                      e.plan.owned, gib(need), gib(e.room()), (long long)largest);
 }
 
-/* How many of at most `most` layers fit into `*room`, which they leave that much smaller. */
-int layers_that_fit(int most, size_t layer_bytes, size_t *room) {
-    const int layers = int(std::min(size_t(most), *room / layer_bytes));
-    *room -= size_t(layers) * layer_bytes;
-    return layers;
+/* How many of at most `most` chunks, over all layers, may keep so much an edge; `*room` is left that
+ * much smaller. */
+int chunks_that_fit(const step_plan &p, int most, size_t an_edge, size_t *room) {
+    int kept = 0;
+    while (kept < most && size_t(p.span(kept % p.chunks()).size) * an_edge <= *room)
+        *room -= size_t(p.span(kept++ % p.chunks()).size) * an_edge;
+    return kept;
 }
 
-/* Chunks and kept layers for the planned edges, which fit. */
+/* Chunks and what they keep for the planned edges, which fit.  What spares most for its bytes comes
+ * first: what the gate leaves spares rotation and conv1, conv2's result less than half as much. */
 template <typename S> void choose(cuda_engine<S> &e) {
     const sizes<S> size(e);
     step_plan &p = e.plan;
-    p.chunk = p.kept_layers = p.kept_radials = 0;
+    p.chunk = p.kept_gated = p.kept_conv_2 = p.kept_radials = 0;
+    p.kept_h = false;
     if (p.edges() == 0) return;
     size_t room = e.room() - size.of_list(p);
     p.chunk = std::min(std::max(p.inner, p.outer), LARGEST_CHUNK);
     while (size.of_chunk(p) > room && p.chunk > SMALLEST_CHUNK) p.chunk /= 2;
     room -= std::min(room, size.of_chunk(p));
-    const size_t edges = size_t(p.edges());
-    p.kept_layers = layers_that_fit(e.a->layers, edges * size.kept_edge, &room);
-    if (!e.tabulated)
-        p.kept_radials = layers_that_fit(p.kept_layers, edges * size.kept_radial_edge, &room);
+    const int all = p.chunks() * e.a->layers;
+    p.kept_gated = chunks_that_fit(p, all, size.gated_edge, &room);
+    p.kept_conv_2 = chunks_that_fit(p, p.kept_gated, size.conv_2_edge, &room);
+    if (!e.tables.tabulated)
+        p.kept_radials = chunks_that_fit(p, p.kept_conv_2, size.radial_edge, &room);
+    p.kept_h = size_t(p.node_capacity) * size.h_node <= room;
 }
 
 template <typename S> bool reserve_nodes(cuda_engine<S> &e) {
-    size_t n = size_t(e.plan.node_capacity) + 1, width = n * NODE_WIDTH, L = size_t(e.a->layers);
-    bool ok = true;
-    if (e.layer.size() != L + 1) e.layer = std::vector<layer_features>(L + 1);
-    for (size_t i = 0; i <= L; i++) {
-        ok = ok && e.layer[i].x.reserve(width);
-        if (i < L) ok = ok && e.layer[i].x_mid.reserve(width) && e.layer[i].h.reserve(width);
-    }
-    for (auto *b : {&e.g_x, &e.g_h}) ok = ok && b->reserve(width);
-    size_t partials = size_t(force_partials(int(n))) * 6 + size_t(energy_partials(int(n))) +
-                      size_t(balance_partials(int(n))) * 64;
-    return ok && e.energy.reserve(n) && e.atom_energy.reserve(n) && e.force.reserve(n * 3) &&
-           e.atom_virial.reserve(n * 6) && e.partial.reserve(partials);
-}
-
-/* Memory of the host that the GPU writes results to. */
-template <typename S> bool reserve_host(cuda_engine<S> &e) {
-    const size_t n = size_t(e.plan.node_capacity) + 1;
-    return e.atom_energy_host.reserve(n) && e.force_host.reserve(n * 3) &&
-           e.atom_virial_host.reserve(n * 6);
+    const int rows = e.plan.node_capacity + 1;
+    const int partials =
+        force_partials(rows) * 6 + energy_partials(rows) + balance_partials(rows) * 64;
+    return e.nodes.reserve(size_t(e.a->layers), size_t(rows), e.plan.kept_h) &&
+           e.results.reserve_nodes(size_t(rows), size_t(partials)) &&
+           e.list.visit.reserve(size_t(rows)) && e.list.extent.reserve(1);
 }
 
 template <typename S> void release_nodes(cuda_engine<S> &e) {
-    e.layer.clear();
-    e.g_x.release();
-    e.g_h.release();
+    e.nodes.release();
     e.plan.node_capacity = 0;
 }
 
@@ -144,11 +148,9 @@ umas_status no_host_memory(int owned, umas_error *error) {
                      owned);
 }
 
-template <typename S> bool reserve_edge_list(cuda_engine<S> &e) {
-    size_t n = size_t(e.plan.edges()) + 1;
-    return e.edge_end.reserve(2) && e.out.reserve(n) && e.place.reserve(n) &&
-           e.unsorted.reserve(n) && e.vector.reserve(n) && e.record.reserve(n * EDGE_RECORD) &&
-           e.g_target.reserve(2 * n) && e.g_source.reserve(2 * n) && e.edge_vector.reserve(n);
+template <typename S> bool reserve_edges(cuda_engine<S> &e) {
+    const size_t edges = size_t(e.plan.edges()) + 1;
+    return e.list.reserve_edges(edges) && e.results.reserve_edges(edges);
 }
 
 /* Memory for what products read.  cuBLAS multiplies all rows that a chunk has room for: what stands
@@ -163,31 +165,34 @@ bool reserve_operand(const cuda_engine<S> &e, device_buffer<S> &array, size_t co
 
 template <typename S> bool reserve_chunk(cuda_engine<S> &e) {
     size_t n = size_t(e.plan.chunk) + 1;
-    const bool radials = e.tabulated || (reserve_operand(e, e.hidden, n * HIDDEN_WIDTH) &&
-                                         e.radial.reserve(n * radial_width(e.rows)) &&
-                                         e.radial_slope.reserve(n * radial_width(e.rows)));
-    return radials && reserve_operand(e, e.message, n * message_width(e.rows)) &&
-           reserve_operand(e, e.conv_1, n * conv_1_width(e.rows)) &&
-           e.conv_2.reserve(n * conv_2_width(e.rows)) &&
-           reserve_operand(e, e.gated, n * gated_width(e.rows)) &&
-           reserve_operand(e, e.g_conv_2, n * conv_2_width(e.rows));
+    const bool radials =
+        e.tables.tabulated || (reserve_operand(e, e.chunk.hidden, n * HIDDEN_WIDTH) &&
+                               e.chunk.radial.reserve(n * radial_width(e.rows)) &&
+                               e.chunk.radial_slope.reserve(n * radial_width(e.rows)));
+    return radials && reserve_operand(e, e.chunk.message, n * message_width(e.rows)) &&
+           reserve_operand(e, e.chunk.conv_1, n * conv_1_width(e.rows)) &&
+           e.chunk.conv_2.reserve(n * conv_2_width(e.rows)) &&
+           reserve_operand(e, e.chunk.gated, n * gated_width(e.rows)) &&
+           reserve_operand(e, e.chunk.g_conv_2, n * conv_2_width(e.rows));
 }
 
 template <typename S> bool reserve_kept(cuda_engine<S> &e) {
     const int L = e.a->layers;
-    const size_t n = size_t(e.plan.edges()) + 1;
+    const step_plan &p = e.plan;
     bool ok = true;
     if (e.kept.empty()) e.kept = std::vector<kept_activations<S>>(size_t(L));
-    for (int i = L - e.plan.kept_layers; i < L; i++)
-        ok = ok && reserve_operand(e, e.kept[size_t(i)].gated, n * gated_width(e.rows)) &&
-             e.kept[size_t(i)].conv_2.reserve(n * conv_2_width(e.rows));
-    for (int i = L - e.plan.kept_radials; i < L; i++)
-        ok = ok && e.kept[size_t(i)].radial.reserve(n * radial_width(e.rows));
+    for (int i = 0; i < L; i++) {
+        auto &k = e.kept[size_t(i)];
+        auto edges = [&](int kept) { return size_t(p.kept_edges(kept, L - 1 - i)); };
+        ok = ok && reserve_operand(e, k.gated, edges(p.kept_gated) * gated_width(e.rows)) &&
+             k.conv_2.reserve(edges(p.kept_conv_2) * conv_2_width(e.rows)) &&
+             k.radial.reserve(edges(p.kept_radials) * radial_width(e.rows));
+    }
     return ok;
 }
 
 template <typename S> bool reserve_all(cuda_engine<S> &e) {
-    return reserve_nodes(e) && reserve_edge_list(e) && reserve_chunk(e) && reserve_kept(e);
+    return reserve_nodes(e) && reserve_edges(e) && reserve_chunk(e) && reserve_kept(e);
 }
 
 /* Items to reserve for `count` and one more: what is there where it suffices, else with some room. */
@@ -214,17 +219,18 @@ size_t candidate_count(const umas_atoms *atoms) {
 
 template <typename S>
 umas_status reserve_input(cuda_engine<S> &e, const umas_atoms *atoms, umas_error *error) {
-    const size_t total = reserved_for(e.element, atoms->total);
-    const size_t owned = reserved_for(e.first, atoms->owned);
-    const size_t n = reserved_for(e.in_first, int64_t(e.plan.nodes) + 1);
-    const size_t pairs = reserved_for(e.neighbour, int64_t(candidate_count(atoms)));
-    e.drop_graph();
-    if (!e.position_host.reserve(total * 3)) return no_host_memory(atoms->owned, error);
-    if (e.position.reserve(total * 3) && e.element.reserve(total) && e.node.reserve(total) &&
-        e.first.reserve(owned) && e.neighbour.reserve(pairs) && e.in_first.reserve(n) &&
-        e.out_first.reserve(n) && (!e.ranks.is_open() || e.outer_first.reserve(n)) &&
-        e.cursor.reserve(n) && e.reach.reserve(owned) &&
-        e.scan.reserve(edge_list_scan_bytes(int(n))) && reserve_edge_list(e))
+    const size_t total = reserved_for(e.input.element, atoms->total);
+    const size_t owned = reserved_for(e.input.first, atoms->owned);
+    const size_t n = reserved_for(e.list.in_first, int64_t(e.plan.nodes) + 1);
+    const size_t pairs = reserved_for(e.input.neighbour, int64_t(candidate_count(atoms)));
+    e.captured.drop();
+    if (!e.input.position_host.reserve(total * 3)) return no_host_memory(atoms->owned, error);
+    if (e.input.position.reserve(total * 3) && e.input.element.reserve(total) &&
+        e.input.node.reserve(total) && e.input.first.reserve(owned) &&
+        e.input.neighbour.reserve(pairs) && e.list.in_first.reserve(n) &&
+        e.list.out_first.reserve(n) && (!e.ranks.is_open() || e.list.outer_first.reserve(n)) &&
+        e.list.cursor.reserve(n) && e.list.reach.reserve(owned) &&
+        e.list.scan.reserve(edge_list_scan_bytes(int(n))) && reserve_edges(e))
         return UMAS_OK;
     return umas_fail(error, UMAS_ERROR_MEMORY,
                      "no GPU memory for the neighbour lists of %d atoms; use more GPUs",
@@ -232,11 +238,12 @@ umas_status reserve_input(cuda_engine<S> &e, const umas_atoms *atoms, umas_error
 }
 
 template <typename S> void release_edges(cuda_engine<S> &e) {
-    for (auto *b : {&e.hidden, &e.radial, &e.radial_slope, &e.message, &e.conv_1, &e.gated,
-                    &e.conv_2, &e.g_conv_2})
-        b->release();
+    e.chunk.release();
     e.kept.clear();
-    e.plan.inner = e.plan.outer = e.plan.chunk = e.plan.kept_layers = e.plan.kept_radials = 0;
+    e.nodes.release_later_h();
+    e.plan.kept_h = false;
+    e.plan.inner = e.plan.outer = e.plan.chunk = 0;
+    e.plan.kept_gated = e.plan.kept_conv_2 = e.plan.kept_radials = 0;
 }
 
 template <typename S>
@@ -246,7 +253,7 @@ umas_status plan_memory(cuda_engine<S> &e, const int edges[2], umas_error *error
     const int64_t all = int64_t(edges[0]) + edges[1];
     const umas_status status = check_fit(e, all, error);
     if (status != UMAS_OK) return status;
-    e.drop_graph();
+    e.captured.drop();
     const int rows = node_capacity_for(e, all);
     if (rows < e.plan.node_capacity) release_nodes(e);
     e.plan.node_capacity = rows;
@@ -257,7 +264,7 @@ umas_status plan_memory(cuda_engine<S> &e, const int edges[2], umas_error *error
     }
     e.plan.bytes = size.of_all(e.plan);
     const bool on_device = reserve_all(e);
-    if (on_device && reserve_host(e)) return UMAS_OK;
+    if (on_device && e.results.reserve_host(size_t(rows) + 1)) return UMAS_OK;
     const step_plan refused = e.plan;
     release_edges(e); /* what was planned is not there */
     release_nodes(e);

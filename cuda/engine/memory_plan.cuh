@@ -1,5 +1,5 @@
-/* How a step's work is laid out in GPU memory: buffers for the atoms and the list of edges, how many
- * edges are worked on at a time, and which activations stay for the backward pass. */
+/* How a step is laid out in GPU memory: buffers for the atoms and the list of edges, how many edges
+ * are worked on at a time (a chunk), and which activations stay for the backward pass. */
 #ifndef UMAS_MEMORY_PLAN_CUH
 #define UMAS_MEMORY_PLAN_CUH
 

@@ -1,3 +1,5 @@
+/* NCCL opened at run time: its functions by name, and connecting with a limit on the time that
+ * ranks wait for each other. */
 #include "exchange/nccl_link.cuh"
 
 #include <dlfcn.h>

@@ -1,3 +1,9 @@
+/* Rows of h to other ranks between docs/model.md (15) and (16), their gradients back after (34),
+ * and sums over ranks, (24), (29).
+ *
+ * pack_rows: a block has a row that is sent, a thread four numbers of it.  add_rows: a block has an
+ * owned row that other ranks have, and adds what came back of it in the order of peers: the same
+ * bits on every run.  sum_ranks: a thread has a value and adds it up in the order of ranks. */
 #include "exchange/rank_exchange.cuh"
 
 #include <algorithm>

@@ -1,3 +1,15 @@
+/* Forces and virials from the gradients of all edges, docs/model.md (37), (38).  Counterpart:
+ * core/graph/edges.c.
+ *
+ * In: of each edge, the derivative of the network's energy by its distance and its torque, times
+ * gradient_scale, in four parts (two warps each at its target and its source).
+ * Out: forces in eV/A, virials in eV.
+ *
+ * edge_vectors: a thread has an edge and computes dE/dvector.  node_forces: a warp has a node; its
+ * lanes add up, in double, the vectors of the edges into the node and out of it, in an order that
+ * the list alone decides, so there are no atomics.  The virials of a block's 8 nodes are summed in
+ * shared memory and written as one partial sum a block, which total_virial, a single block, adds
+ * up. */
 #include "graph/edge_forces.cuh"
 
 namespace {
@@ -19,11 +31,6 @@ __global__ void edge_vectors(edge_list edges, edge_gradient g, double scale, flo
     for (int i = 0; i < 3; i++)
         v[i] = scale * (distance * frame[3 + i] + about_z * frame[i] - about_x * frame[6 + i]);
     edge_vector[e] = make_float4((float)v[0], (float)v[1], (float)v[2], 0);
-}
-
-__device__ __forceinline__ double sum_warp(double v) {
-    for (int offset = 16; offset; offset >>= 1) v += __shfl_xor_sync(0xffffffffu, v, offset);
-    return v;
 }
 
 /* r f of one edge, symmetrised: xx yy zz xy xz yz */
@@ -64,10 +71,10 @@ __global__ void node_forces(edge_list inner, edge_list outer,
             if (atom_virial) add_share(inner.vector[e], g, 0.5, out);
         }
     }
-    for (int i = 0; i < 3; i++) f[i] = sum_warp(f[i]);
+    for (int i = 0; i < 3; i++) f[i] = warp_sum(f[i]);
     for (int i = 0; i < 6; i++) {
-        into[i] = sum_warp(into[i]);
-        out[i] = sum_warp(out[i]);
+        into[i] = warp_sum(into[i]);
+        out[i] = warp_sum(out[i]);
     }
     if (lane == 0) {
         for (int i = 0; i < 6; i++) block[warp][i] = into[i];

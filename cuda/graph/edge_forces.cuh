@@ -1,4 +1,4 @@
-/* From the gradients of all edges to forces and virials on nodes. */
+/* Forces and virials from the gradients of all edges, docs/model.md (37), (38). */
 #ifndef UMAS_EDGE_FORCES_CUH
 #define UMAS_EDGE_FORCES_CUH
 

@@ -1,7 +1,20 @@
-/* Filter the candidates to the cutoff, sort by target and by source, and give every edge its
- * geometry.  Counterpart: core/graph/edges.c and core/graph/edge_geometry.c. */
+/* Builds the edge list, docs/model.md (1) to (3), (5), (6): filter the candidates to the cutoff,
+ * sort by target and by source, and give every edge its geometry.  Counterpart: core/graph/edges.c
+ * and core/graph/edge_geometry.c.
+ *
+ * A warp has one owned atom, and its lanes look at 32 candidates at a time.  count_edges counts the
+ * edges into every atom and out of every node.  Scans turn counts into where each atom's edges
+ * begin: CUB's, or one block in shared memory where nodes are few, which saves launches.
+ * fill_edges goes over the candidates again: a ballot numbers those that are edges, so that edges
+ * have the order of the candidates, and each lane writes its edge's vector, record and table
+ * index.  Edges out of a node are collected by atomics, in any order, so `finish` puts each node's
+ * in ascending order: sums over edges then have a fixed order.  Geometry is computed in double and
+ * stored in fp32.
+ *
+ * find_visits lists the nodes that have edges in a chunk: a thread has a node. */
 #include "graph/edge_list.cuh"
 
+#include <cub/block/block_scan.cuh>
 #include <cub/device/device_scan.cuh>
 
 namespace {
@@ -99,7 +112,8 @@ __device__ __forceinline__ bool too_many(const edge_list_buffers &to, const step
 }
 
 /* Behind the scans: report the numbers of edges ... */
-__global__ void report_count(candidate_list c, edge_list_buffers to, step_report *report) {
+__device__ void report_edges(const candidate_list &c, const edge_list_buffers &to,
+                             step_report *report) {
     report->edges[0] = to.first[c.nodes];
     report->edges[1] = to.outer_first ? to.outer_first[c.nodes] : 0;
     const bool empty = too_many(to, report);
@@ -109,13 +123,49 @@ __global__ void report_count(candidate_list c, edge_list_buffers to, step_report
 
 /* ... let outer edges begin behind the room for inner ones, and with more edges than there is room
  * for, build an empty list. */
-__global__ void bound(candidate_list c, edge_list_buffers to, const step_report *report) {
-    int n = blockIdx.x * blockDim.x + threadIdx.x;
-    if (n > c.nodes) return;
+__device__ void bound_node(const edge_list_buffers &to, const step_report *report, int n) {
     const bool empty = too_many(to, report);
     if (empty) to.first[n] = to.out_first[n] = 0;
     if (to.outer_first) to.outer_first[n] = to.inner + (empty ? 0 : to.outer_first[n]);
     to.cursor[n] = to.out_first[n];
+}
+
+__global__ void report_count(candidate_list c, edge_list_buffers to, step_report *report) {
+    report_edges(c, to, report);
+}
+
+__global__ void bound(candidate_list c, edge_list_buffers to, const step_report *report) {
+    int n = blockIdx.x * blockDim.x + threadIdx.x;
+    if (n <= c.nodes) bound_node(to, report, n);
+}
+
+/* All of that in one block, for so many nodes. */
+constexpr int SCAN_THREADS = 1024, SCAN_ITEMS = 4, FEW_NODES = SCAN_THREADS * SCAN_ITEMS - 1;
+
+__device__ void scan_few(const int *in, int *out, int count) {
+    using block_scan = cub::BlockScan<int, SCAN_THREADS>;
+    __shared__ typename block_scan::TempStorage scratch;
+    int item[SCAN_ITEMS];
+    for (int i = 0; i < SCAN_ITEMS; i++) {
+        const int at = threadIdx.x * SCAN_ITEMS + i;
+        item[i] = at < count ? in[at] : 0;
+    }
+    block_scan(scratch).ExclusiveSum(item, item);
+    for (int i = 0; i < SCAN_ITEMS; i++) {
+        const int at = threadIdx.x * SCAN_ITEMS + i;
+        if (at < count) out[at] = item[i];
+    }
+    __syncthreads();
+}
+
+__global__ void __launch_bounds__(SCAN_THREADS)
+    scan_and_bound(candidate_list c, edge_list_buffers to, step_report *report) {
+    scan_few(to.first, to.first, c.nodes + 1);
+    if (to.outer_first) scan_few(to.outer_first, to.outer_first, c.nodes + 1);
+    scan_few(to.cursor, to.out_first, c.nodes + 1);
+    if (threadIdx.x == 0) report_edges(c, to, report);
+    __syncthreads();
+    for (int n = threadIdx.x; n <= c.nodes; n += SCAN_THREADS) bound_node(to, report, n);
 }
 
 __device__ void place_edge(const candidate_list &c, const edge_list_buffers &to, int e, int i,
@@ -207,8 +257,8 @@ __global__ void fill_edges(candidate_list c, edge_list_buffers to, step_report *
     }
 }
 
-/* The source of the overlap that was found, the lowest one. */
-__global__ void name_overlap(candidate_list c, step_report *report) {
+/* The source of the overlap that was found, the lowest one; by a whole block. */
+__device__ void name_overlap(const candidate_list &c, step_report *report) {
     int i = report->overlap[0];
     __syncthreads();
     if (i == 0x7fffffff) {
@@ -223,16 +273,59 @@ __global__ void name_overlap(candidate_list c, step_report *report) {
     }
 }
 
-/* A warp a node: the slots of `out` were taken in any order; put them in ascending order. */
-__global__ void sort_out(int nodes, edge_list_buffers to) {
+/* A warp a node: the slots of `out` were taken in any order; put them in ascending order.  The last
+ * block names the overlap. */
+__global__ void finish(candidate_list c, edge_list_buffers to, step_report *report) {
+    if (blockIdx.x == gridDim.x - 1) return name_overlap(c, report);
     int n = blockIdx.x * WARPS + threadIdx.x / 32, lane = threadIdx.x & 31;
-    if (n >= nodes) return;
+    if (n >= c.nodes) return;
     int from = to.out_first[n], end = to.out_first[n + 1];
     for (int k = from + lane; k < end; k += 32) {
         int edge = to.out_unsorted[k], rank = 0;
         for (int other = from; other < end; other++) rank += to.out_unsorted[other] < edge;
         to.out[from + rank] = edge;
     }
+}
+
+/* The places in `out` of a node's edges that a span covers. */
+__device__ int first_not_below(const int *__restrict__ out, int from, int to, int edge) {
+    while (from < to) {
+        int middle = (from + to) / 2;
+        if (out[middle] < edge)
+            from = middle + 1;
+        else
+            to = middle;
+    }
+    return from;
+}
+__device__ int2 edges_out_of(const edge_list &edges, int node, int begin, int end) {
+    const int from = edges.out_first[node], to = edges.out_first[node + 1];
+    /* most nodes have no edge in a small span: two looks tell, a search takes a dozen */
+    if (from == to || edges.out[from] >= end || edges.out[to - 1] < begin)
+        return make_int2(from, from);
+    return make_int2(first_not_below(edges.out, from, to, begin),
+                     first_not_below(edges.out, from, to, end));
+}
+
+/* A thread a node. */
+__global__ void find_visits(edge_list edges, edge_span span) {
+    const int n = blockIdx.x * blockDim.x + threadIdx.x, lane = threadIdx.x & 31;
+    const int end = min(span.begin + span.size, *edges.end);
+    int2 in = {0, 0}, out = {0, 0};
+    if (n < edges.nodes) {
+        in = make_int2(max(edges.first[n], span.begin), min(edges.first[n + 1], end));
+        out = edges_out_of(edges, n, span.begin, end);
+    }
+    if (in.x < in.y) {
+        if (in.x == span.begin) edges.extent->first_target = n;
+        if (in.y == end) edges.extent->end_target = n + 1;
+    }
+    const bool concerned = in.x < in.y || out.x < out.y;
+    const unsigned mask = __ballot_sync(0xffffffffu, concerned);
+    int at = 0;
+    if (lane == 0 && mask) at = atomicAdd(&edges.extent->visits, __popc(mask));
+    at = __shfl_sync(0xffffffffu, at, 0) + __popc(mask & ((1u << lane) - 1));
+    if (concerned) edges.visit[at] = {n, in.x, in.y, out.x, out.y};
 }
 
 unsigned blocks_for(int items, int a_block) { return (unsigned)((items + a_block - 1) / a_block); }
@@ -256,6 +349,10 @@ void edge_list_count(cudaStream_t stream, const candidate_list &from, const edge
     start<<<blocks_for(from.nodes + 1, 256), 256, 0, stream>>>(from, to, report);
     if (from.owned > 0)
         count_edges<<<blocks_for(from.owned, WARPS), WARPS * 32, 0, stream>>>(from, to, report);
+    if (from.nodes <= FEW_NODES) {
+        scan_and_bound<<<1, SCAN_THREADS, 0, stream>>>(from, to, report);
+        return;
+    }
     scan(stream, to, to.first, to.first, from.nodes + 1);
     if (to.outer_first) scan(stream, to, to.outer_first, to.outer_first, from.nodes + 1);
     scan(stream, to, to.cursor, to.out_first, from.nodes + 1);
@@ -268,7 +365,12 @@ void edge_list_build(cudaStream_t stream, const candidate_list &from, const edge
     edge_list_count(stream, from, to, report);
     if (from.owned > 0)
         fill_edges<<<blocks_for(from.owned, WARPS), WARPS * 32, 0, stream>>>(from, to, report);
-    name_overlap<<<1, 256, 0, stream>>>(from, report);
-    if (from.owned > 0)
-        sort_out<<<blocks_for(from.nodes, WARPS), WARPS * 32, 0, stream>>>(from.nodes, to);
+    const unsigned blocks = from.owned > 0 ? blocks_for(from.nodes, WARPS) : 0;
+    finish<<<blocks + 1, WARPS * 32, 0, stream>>>(from, to, report);
+}
+
+void chunk_nodes_find(cudaStream_t stream, const edge_list &edges, edge_span span) {
+    if (edges.nodes == 0) return;
+    cudaMemsetAsync(edges.extent, 0, sizeof *edges.extent, stream);
+    find_visits<<<blocks_for(edges.nodes, 256), 256, 0, stream>>>(edges, span);
 }

@@ -1,9 +1,16 @@
-/* The graph on the device: what core/graph/edges.h is on the host, rebuilt from the candidates at every
- * step without the host knowing its size.
+/* The graph on the device, docs/model.md (1), (2), and the geometry of its edges, (3), (5), (6):
+ * what core/graph/ is on the host.  It is built from the candidates at every step, and the host
+ * does not know how many edges there are.
  *
- * Edges whose source is an owned atom (or an image of one) are inner edges, those that come from an
- * atom of another rank are outer ones: they wait for its features.  Both kinds share the arrays, inner
- * edges from place 0 on, outer ones behind the room for the inner ones, each sorted by target. */
+ * In: positions [total][3] in A, in double, and each owned atom's candidates.
+ * Out: edges sorted by target, a list of them by source, and of each edge its vector in A, its
+ * record (Wigner matrix, envelope, slope of the envelope in 1/A) and where its distance lies in
+ * tables of radial functions.
+ *
+ * Edges whose source is an owned atom, or an image of one, are inner edges.  Those that come from
+ * an atom of another rank are outer edges: they wait for its features.  Both kinds share the
+ * arrays: inner edges begin at 0, outer ones behind the room for inner ones, and each kind is
+ * sorted by target. */
 #ifndef UMAS_EDGE_LIST_CUH
 #define UMAS_EDGE_LIST_CUH
 
@@ -23,6 +30,16 @@ struct alignas(8) radial_place {
     float beyond; /* from that knot on, in steps */
 };
 
+/* A node that a chunk concerns, and what the chunk has of its edges. */
+struct node_visit {
+    int node, in_begin, in_end; /* edges into it */
+    int out_begin, out_end;     /* places in `out` of those out of it */
+};
+/* ... how many there are, and the targets among them, which follow each other. */
+struct chunk_extent {
+    int visits, first_target, end_target;
+};
+
 /* Edges of one kind.  Inner edges concern owned nodes alone: nodes is owned then. */
 struct edge_list {
     int owned, nodes;
@@ -34,6 +51,10 @@ struct edge_list {
     const radial_place *place; /* of edges of both kinds, like the next two */
     const float4 *vector;      /* r_source - r_target and its length, A */
     const float *record;       /* [][EDGE_RECORD] */
+    /* Where the list is worked on in chunks: of the chunk at work (chunk_nodes_find), [nodes], in any
+     * order, and [1].  NULL: all nodes have all their edges. */
+    node_visit *visit;
+    chunk_extent *extent;
 };
 
 /* What the device tells the host after a step. */
@@ -84,5 +105,13 @@ void edge_list_build(cudaStream_t stream, const candidate_list &from, const edge
 /* Only report->edges, for choosing the first capacity. */
 void edge_list_count(cudaStream_t stream, const candidate_list &from, const edge_list_buffers &to,
                      step_report *report);
+
+/* One chunk of the edge list. */
+struct edge_span {
+    int begin, size; /* edges begin .. min(begin + size, end of the list) */
+};
+
+/* Queue the search for the nodes that a chunk concerns: edges.visit and .extent are written. */
+void chunk_nodes_find(cudaStream_t stream, const edge_list &edges, edge_span span);
 
 #endif

@@ -1,3 +1,13 @@
+/* Balanced channels, docs/model.md (24); with target 0 their gradient, (29).
+ *
+ *     x_{i,0,c} -= (sum_j x_{j,0,c} - target) / N      for scalar channels c in [first, end)
+ *
+ * In and out: x [owned][9][C] fp32; sums in double, in a fixed order.
+ *
+ * With several ranks, or many atoms, there are two kernels: a sum (ordered_sum.cuh), which other
+ * ranks may add to, and `shift`, a thread a channel of an atom.  Up to 4096 atoms on one rank, one
+ * kernel does both, for both sets of channels: a block has a channel, its threads sum over atoms,
+ * its warps then over their lanes, and shared memory takes one sum a warp. */
 #include "device.cuh"
 #include "node_stages/node_stages.cuh"
 #include "node_stages/ordered_sum.cuh"
@@ -46,30 +56,31 @@ constexpr int ALONE_ATOMS = 4096;
 
 bool balance_channels_alone_pays(int owned) { return owned <= ALONE_ATOMS; }
 
-/* A block a channel. */
+/* A block a channel, of one set and then of the other. */
 static __global__ void __launch_bounds__(SUM_THREADS)
-    balance_alone(int owned, const int *__restrict__ element, double target, double atoms,
-                  float *x) {
-    __shared__ double part[SUM_THREADS];
-    x += blockIdx.x;
+    balance_alone(int owned, const int *__restrict__ element, channel_set first, channel_set second,
+                  double atoms, float *x) {
+    __shared__ double part[SUM_THREADS / 32];
+    const int here = (int)blockIdx.x - (first.end - first.begin);
+    const double target = here < 0 ? first.target : second.target;
+    x += here < 0 ? first.end + here : second.begin + here;
     double own = 0;
 #pragma unroll 4
     for (int atom = threadIdx.x; atom < owned; atom += SUM_THREADS)
         own += element[atom] ? (double)x[(size_t)atom * NODE_WIDTH] : 0.0;
-    part[threadIdx.x] = own;
-    for (int half = SUM_THREADS / 2; half; half /= 2) {
-        __syncthreads();
-        if (threadIdx.x < half) part[threadIdx.x] += part[threadIdx.x + half];
-    }
+    own = warp_sum(own);
+    if (threadIdx.x % 32 == 0) part[threadIdx.x / 32] = own;
     __syncthreads();
-    float mean = (float)((part[0] - target) / atoms);
+    const float mean = (float)((warp_sum(part[threadIdx.x % 32]) - target) / atoms);
     for (int atom = threadIdx.x; atom < owned; atom += SUM_THREADS)
         if (element[atom]) x[(size_t)atom * NODE_WIDTH] -= mean;
 }
 
-void balance_channels_alone(cudaStream_t stream, int owned, const int *element, int first, int end,
-                            double target, double atoms, float *x) {
-    if (owned > 0 && end > first)
-        balance_alone<<<end - first, SUM_THREADS, 0, stream>>>(owned, element, target, atoms,
-                                                               x + first);
+void balance_channels_alone(cudaStream_t stream, int owned, const int *element,
+                            const channel_set &first, const channel_set &second, double atoms,
+                            float *x) {
+    const int channels = first.end - first.begin + second.end - second.begin;
+    if (owned > 0 && channels > 0)
+        balance_alone<<<channels, SUM_THREADS, 0, stream>>>(owned, element, first, second, atoms,
+                                                            x);
 }

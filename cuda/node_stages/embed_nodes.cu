@@ -1,3 +1,5 @@
+/* First features, docs/model.md (13): x [count][9][C], the element's scalars (with the csd in them)
+ * in row 0, zeros elsewhere.  A block has a node, a thread a channel. */
 #include "device.cuh"
 #include "node_stages/node_stages.cuh"
 

@@ -1,4 +1,14 @@
-/* The energy head, forward and backward at once, eight nodes a block; and the sum of energies. */
+/* The last norm and the energy head, docs/model.md (15), (25), forward and backward at once, (28),
+ * (31); and the sum of energies, (26).
+ *
+ * In: x [count][9][C] fp32.
+ * Out: energy [count] of the network, and g_x [count][9][C], the gradient of scale times it.
+ * sum_energies: energies of atoms and their sum, eV, in double.
+ *
+ * A block has eight nodes and 8 warps: warp n normalises node n; then each warp has 16 of the 128
+ * outputs of every product (tensor_product.cuh).  Shared memory holds one tile, the scalars that
+ * the next product reads, and the nodes' moments.  Activations stay in registers between the two
+ * passes, so nothing is computed or read twice. */
 #include "device.cuh"
 #include "node_stages/node_stages.cuh"
 #include "node_stages/ordered_sum.cuh"
@@ -54,6 +64,7 @@ static __device__ __forceinline__ void norm_backward(const head_weights &w, frag
     }
 }
 
+template <int AHEAD>
 static __global__ void __launch_bounds__(HEAD_THREADS)
     head_kernel(int count, const int *__restrict__ element, head_weights w, float scale,
                 const float *__restrict__ x, float *__restrict__ energy, float *__restrict__ g_x) {
@@ -62,21 +73,21 @@ static __global__ void __launch_bounds__(HEAD_THREADS)
     __shared__ float2 part[PRODUCT_WARPS * TILE_NODES];
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, first = blockIdx.x * TILE_NODES;
     const fragment f(warp, lane);
-    weight_reader weights(w.linear[0], warp, lane);
+    weight_reader<AHEAD> weights(w.linear[0], warp, lane);
     norm_moments m =
         norm_scalars(w, x + (size_t)min(first + warp, count - 1) * NODE_WIDTH, warp, lane, tile);
     if (lane == 0) moments[warp] = m;
     __syncthreads();
 
     float in_0[1][4] = {}, in_1[1][4] = {}, out[4];
-    weights.multiply<1>(tile, in_0, w.linear[1]);
+    weights.template multiply<1>(tile, in_0, w.linear[1]);
 #pragma unroll
     for (int i = 0; i < 4; i++) {
         in_0[0][i] += w.b[0][f.channel(i)];
         out[i] = silu(in_0[0][i]);
     }
     replace_tile(tile, f, out);
-    weights.multiply<1>(tile, in_1, w.linear_t[1]);
+    weights.template multiply<1>(tile, in_1, w.linear_t[1]);
     float2 sum[2] = {{0, 0}, {0, 0}};
 #pragma unroll
     for (int i = 0; i < 4; i++) {
@@ -93,11 +104,11 @@ static __global__ void __launch_bounds__(HEAD_THREADS)
 
     float g_1[1][4] = {}, g_0[1][4] = {};
     replace_tile(tile, f, out);
-    weights.multiply<1>(tile, g_1, w.linear_t[0]);
+    weights.template multiply<1>(tile, g_1, w.linear_t[0]);
 #pragma unroll
     for (int i = 0; i < 4; i++) g_1[0][i] *= silu_slope(in_0[0][i]);
     replace_tile(tile, f, g_1[0]);
-    weights.multiply<1>(tile, g_0, w.linear_t[0]);
+    weights.template multiply<1>(tile, g_0, w.linear_t[0]);
     norm_backward(w, f, warp, lane, first, count, x, moments, part, g_0[0], g_x);
 }
 
@@ -118,9 +129,10 @@ struct energy_of_atom {
 
 void energy_head(cudaStream_t stream, int count, const int *element, const head_weights &w,
                  float scale, const float *x, float *energy, float *g_x) {
-    if (count > 0)
-        head_kernel<<<(count - 1) / TILE_NODES + 1, HEAD_THREADS, 0, stream>>>(
-            count, element, w, scale, x, energy, g_x);
+    if (count == 0) return;
+    const int blocks = (count - 1) / TILE_NODES + 1;
+    auto kernel = few_blocks(blocks) ? head_kernel<PRODUCT_STEPS> : head_kernel<MANY_AHEAD>;
+    kernel<<<blocks, HEAD_THREADS, 0, stream>>>(count, element, w, scale, x, energy, g_x);
 }
 
 int energy_partials(int owned) { return sum_blocks(owned); }

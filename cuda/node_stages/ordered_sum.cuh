@@ -1,4 +1,9 @@
-/* Sums of the columns of a table in double, in an order that the table's size alone decides. */
+/* Sums over the rows of a table in double, in an order that the number of rows alone decides: the
+ * same bits on every run.
+ *
+ * A block sums up to 2048 rows.  Neighbouring threads have the columns of a row; each thread adds
+ * up every so many rows, and shared memory, a double a thread, takes a tree over the threads of a
+ * column.  With more than one block, a second launch of one block adds up the blocks' sums. */
 #ifndef UMAS_ORDERED_SUM_CUH
 #define UMAS_ORDERED_SUM_CUH
 

@@ -1,4 +1,6 @@
-/* The norm of a node that a warp holds: what rms_norm_sh and the fused kernels share. */
+/* The RMS norm of one node that a warp holds, docs/model.md (15): what rms_norm_sh.cu and the fused
+ * kernels share.  A lane has four channels of all nine rows; sums over channels are sums over the
+ * warp. */
 #ifndef UMAS_RMS_NORM_CUH
 #define UMAS_RMS_NORM_CUH
 
@@ -34,12 +36,19 @@ __device__ __forceinline__ norm_moments centre(float (&x)[9][NORM_WIDTH]) {
 }
 
 /* A lane's two pairs of channels of a row: from 2 lane and from C / 2 + 2 lane on. */
-__device__ __forceinline__ void load_pairs(const float *row, int lane, float (&v)[NORM_WIDTH]) {
+template <typename N>
+__device__ __forceinline__ void load_pairs(const N *row, int lane, float (&v)[NORM_WIDTH]) {
     float2 low = load_pair(row + 2 * lane), high = load_pair(row + CHANNELS / 2 + 2 * lane);
     v[0] = low.x;
     v[1] = low.y;
     v[2] = high.x;
     v[3] = high.y;
+}
+
+template <typename N>
+__device__ __forceinline__ void store_pairs(N *row, int lane, const float (&v)[NORM_WIDTH]) {
+    store_pair(row + 2 * lane, make_float2(v[0], v[1]));
+    store_pair(row + CHANNELS / 2 + 2 * lane, make_float2(v[2], v[3]));
 }
 
 /* x [9][C] of one node -> its centred rows, pairs of channels a lane. */
@@ -48,6 +57,17 @@ __device__ __forceinline__ norm_moments load_centred(const float *x, int lane,
 #pragma unroll
     for (int k = 0; k < 9; k++) load_pairs(x + k * CHANNELS, lane, v[k]);
     return centre(v);
+}
+
+/* x [9][C] of one node -> its rows without mean and divided by their rms, and that 1 / rms. */
+__device__ __forceinline__ float load_normalised(const float *x, int lane,
+                                                 float (&v)[9][NORM_WIDTH]) {
+    const float inverse = load_centred(x, lane, v).inverse;
+#pragma unroll
+    for (int k = 0; k < 9; k++)
+#pragma unroll
+        for (int i = 0; i < NORM_WIDTH; i++) v[k][i] *= inverse;
+    return inverse;
 }
 
 /* One centred row -> the normalised one; w, b [C] of its degree, b NULL for l > 0. */

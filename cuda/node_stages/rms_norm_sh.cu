@@ -1,3 +1,15 @@
+/* The RMS norm, docs/model.md (15), with the csd of line (16) as `shift`, and its gradient, (31).
+ *
+ * In: x [count][9][C] fp32, w [3][C], b [C].
+ * Out: y [count][9][C] fp32; backward: g_x, added.
+ *
+ * What stays for the backward pass is not x but the rows before weights and bias, in the type of
+ * the arrays over edges, and 1 / rms of every node: they are all that the gradient needs, and y can
+ * be had again from them (norm_restore), so that neither x nor y has to be kept in fp32 for every
+ * layer.
+ *
+ * A warp has a node, a lane four channels of all nine rows, in registers: a node is read once, and
+ * sums over its channels need neither shared memory nor barriers. */
 #include "device.cuh"
 #include "node_stages/node_stages.cuh"
 #include "node_stages/rms_norm.cuh"
@@ -20,44 +32,106 @@ static __device__ __forceinline__ void store_four(float *p, const float (&v)[WID
     *reinterpret_cast<float4 *>(p) = make_float4(v[0], v[1], v[2], v[3]);
 }
 
-template <int ROWS>
-static __device__ __forceinline__ void load_rows(const float *p, float (&v)[ROWS][WIDTH]) {
+static __device__ __forceinline__ void load_four(const __half *p, float (&v)[WIDTH]) {
+    const float2 low = load_pair(p), high = load_pair(p + 2);
+    v[0] = low.x;
+    v[1] = low.y;
+    v[2] = high.x;
+    v[3] = high.y;
+}
+
+static __device__ __forceinline__ void store_four(__half *p, const float (&v)[WIDTH]) {
+    store_pair(p, make_float2(v[0], v[1]));
+    store_pair(p + 2, make_float2(v[2], v[3]));
+}
+
+template <int ROWS, typename N>
+static __device__ __forceinline__ void load_rows(const N *p, float (&v)[ROWS][WIDTH]) {
 #pragma unroll
     for (int k = 0; k < ROWS; k++) load_four(p + k * CHANNELS, v[k]);
 }
 
+/* Weights and bias of a lane's channels. */
+struct lane_weights {
+    float scale[3][WIDTH], offset[WIDTH];
+    __device__ __forceinline__ explicit lane_weights(const norm_weights &w) {
+        const int channel = WIDTH * threadIdx.x;
+        float more[WIDTH] = {0, 0, 0, 0};
+        load_rows(w.w + channel, scale);
+        load_four(w.b + channel, offset);
+        if (w.shift) load_four(w.shift + channel, more);
+#pragma unroll
+        for (int i = 0; i < WIDTH; i++) offset[i] += more[i];
+    }
+    /* v [9]: without mean, divided by the rms */
+    __device__ __forceinline__ void store(const float (&v)[9][WIDTH], float *y) const {
+#pragma unroll
+        for (int k = 0; k < 9; k++) {
+            float out[WIDTH];
+#pragma unroll
+            for (int i = 0; i < WIDTH; i++)
+                out[i] = v[k][i] * scale[degree(k)][i] + (k == 0 ? offset[i] : 0.0f);
+            store_four(y + k * CHANNELS, out);
+        }
+    }
+};
+
+/* Where a lane's channels of a node begin. */
+static __device__ __forceinline__ size_t place_of(int node) {
+    return (size_t)node * NODE_WIDTH + WIDTH * threadIdx.x;
+}
+
+template <typename N>
 static __global__ void __launch_bounds__(LANES)
-    norm_forward(const float *__restrict__ w, const float *__restrict__ b,
-                 const float *__restrict__ shift, const float *__restrict__ x,
-                 float *__restrict__ y) {
-    size_t at = (size_t)blockIdx.x * NODE_WIDTH + WIDTH * threadIdx.x;
-    float v[9][WIDTH], scale[3][WIDTH], offset[WIDTH], more[WIDTH] = {0, 0, 0, 0};
+    norm_forward(norm_weights w, const float *__restrict__ x, float *__restrict__ y,
+                 kept_norm<N> kept) {
+    const size_t at = place_of(blockIdx.x);
+    float v[9][WIDTH];
     load_rows(x + at, v);
-    load_rows(w + WIDTH * threadIdx.x, scale);
-    load_four(b + WIDTH * threadIdx.x, offset);
-    if (shift) load_four(shift + WIDTH * threadIdx.x, more);
-    float inverse = centre(v).inverse;
+    const lane_weights weights(w);
+    const float inverse = centre(v).inverse;
 #pragma unroll
     for (int k = 0; k < 9; k++) {
 #pragma unroll
-        for (int i = 0; i < WIDTH; i++) {
-            v[k][i] *= inverse * scale[degree(k)][i];
-            if (k == 0) v[k][i] += offset[i] + more[i];
-        }
-        store_four(y + at + k * CHANNELS, v[k]);
+        for (int i = 0; i < WIDTH; i++) v[k][i] *= inverse;
+        store_four(kept.rows + at + k * CHANNELS, v[k]);
     }
+    if (threadIdx.x == 0) kept.inverse[blockIdx.x] = inverse;
+    weights.store(v, y + at);
 }
 
+template <typename N>
 static __global__ void __launch_bounds__(LANES)
-    norm_backward(const float *__restrict__ w, const float *__restrict__ x,
-                  const float *__restrict__ g_y, float *__restrict__ g_x) {
-    size_t at = (size_t)blockIdx.x * NODE_WIDTH + WIDTH * threadIdx.x;
+    norm_restore(int count, norm_weights w, kept_norm<N> kept, float *__restrict__ y) {
+    const size_t at = place_of(blockIdx.x);
+    float v[9][WIDTH];
+    load_rows(kept.rows + at, v);
+    if ((int)blockIdx.x < count) return lane_weights(w).store(v, y + at);
+#pragma unroll
+    for (int k = 0; k < 9; k++) store_four(y + at + k * CHANNELS, v[k]);
+}
+
+template <typename N>
+static __global__ void __launch_bounds__(LANES)
+    norm_keep(int first, const float *__restrict__ y, N *__restrict__ rows) {
+    const size_t at = place_of(first + (int)blockIdx.x);
+    float v[9][WIDTH];
+    load_rows(y + at, v);
+#pragma unroll
+    for (int k = 0; k < 9; k++) store_four(rows + at + k * CHANNELS, v[k]);
+}
+
+template <typename N>
+static __global__ void __launch_bounds__(LANES)
+    norm_backward(const float *__restrict__ w, kept_norm<N> kept, const float *__restrict__ g_y,
+                  float *__restrict__ g_x) {
+    const size_t at = place_of(blockIdx.x);
     float v[9][WIDTH], g[9][WIDTH], sum[9][WIDTH], scale[3][WIDTH], along = 0, scalars = 0;
-    load_rows(x + at, v);
+    load_rows(kept.rows + at, v);
     load_rows(g_y + at, g);
     load_rows(g_x + at, sum);
     load_rows(w + WIDTH * threadIdx.x, scale);
-    float inverse = centre(v).inverse;
+    const float inverse = kept.inverse[blockIdx.x];
 #pragma unroll
     for (int k = 0; k < 9; k++) {
 #pragma unroll
@@ -67,7 +141,7 @@ static __global__ void __launch_bounds__(LANES)
             if (k == 0) scalars += g[k][i];
         }
     }
-    along = warp_sum(along) * (inverse * inverse / CHANNELS);
+    along = warp_sum(along) / CHANNELS;
     /* l = 0: centring takes the mean out of the gradient; that of x - mean is zero already */
     scalars = warp_sum(scalars) / CHANNELS;
 #pragma unroll
@@ -81,12 +155,38 @@ static __global__ void __launch_bounds__(LANES)
     }
 }
 
-void rms_norm_sh_forward(cudaStream_t stream, int count, const float *w, const float *b,
-                         const float *shift, const float *x, float *y) {
-    if (count > 0) norm_forward<<<count, LANES, 0, stream>>>(w, b, shift, x, y);
+template <typename N>
+void rms_norm_sh_forward(cudaStream_t stream, int count, const norm_weights &w, const float *x,
+                         float *y, const kept_norm<N> &kept) {
+    if (count > 0) norm_forward<<<count, LANES, 0, stream>>>(w, x, y, kept);
 }
 
-void rms_norm_sh_backward(cudaStream_t stream, int count, const float *w, const float *x,
-                          const float *g_y, float *g_x) {
-    if (count > 0) norm_backward<<<count, LANES, 0, stream>>>(w, x, g_y, g_x);
+template <typename N>
+void rms_norm_sh_restore(cudaStream_t stream, int count, int all, const norm_weights &w,
+                         const kept_norm<N> &kept, float *y) {
+    if (all > 0) norm_restore<<<all, LANES, 0, stream>>>(count, w, kept, y);
 }
+
+template <typename N>
+void rms_norm_sh_keep(cudaStream_t stream, int first, int end, const float *y,
+                      const kept_norm<N> &kept) {
+    if (end > first) norm_keep<<<end - first, LANES, 0, stream>>>(first, y, kept.rows);
+}
+
+template <typename N>
+void rms_norm_sh_backward(cudaStream_t stream, int count, const norm_weights &w,
+                          const kept_norm<N> &kept, const float *g_y, float *g_x) {
+    if (count > 0) norm_backward<<<count, LANES, 0, stream>>>(w.w, kept, g_y, g_x);
+}
+
+#define INSTANTIATE(N)                                                                           \
+    template void rms_norm_sh_forward<N>(cudaStream_t, int, const norm_weights &, const float *, \
+                                         float *, const kept_norm<N> &);                         \
+    template void rms_norm_sh_restore<N>(cudaStream_t, int, int, const norm_weights &,           \
+                                         const kept_norm<N> &, float *);                         \
+    template void rms_norm_sh_keep<N>(cudaStream_t, int, int, const float *,                     \
+                                      const kept_norm<N> &);                                     \
+    template void rms_norm_sh_backward<N>(cudaStream_t, int, const norm_weights &,               \
+                                          const kept_norm<N> &, const float *, float *);
+INSTANTIATE(__half)
+INSTANTIATE(float)

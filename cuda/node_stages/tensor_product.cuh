@@ -1,7 +1,13 @@
 /* Products on tensor cores with the accuracy of fp32: weights [C][C] times the rows of eight nodes.
- * Every number is a sum of two of 11 bits; of the four products that of the two small parts, 2^-24
- * of the whole, is left out.  Tensor cores cut sums off instead of rounding them, so they add up
- * eight channels at a time, and the rest is added outside. */
+ *
+ * Every number is split into two TF32 numbers of 11 bits, high + low.  Of the four products, high
+ * high, high low and low high are computed; low low, 2^-22 of the whole, is left out.  Tensor cores
+ * cut sums off instead of rounding them, so they add up eight channels at a time, and the rest is
+ * added outside.
+ *
+ * Eight warps share a product: each has 16 of the 128 outputs for all eight nodes.  Rows lie in
+ * shared memory as fragments, both parts side by side; each warp streams its weights from the L2
+ * cache, AHEAD steps of eight channels in advance. */
 #ifndef UMAS_TENSOR_PRODUCT_CUH
 #define UMAS_TENSOR_PRODUCT_CUH
 
@@ -16,10 +22,15 @@ constexpr int TILE = PRODUCT_STEPS * 32;
 /* float4 a matrix of weights takes. */
 constexpr int MATRIX = PRODUCT_WARPS * TILE;
 
-__device__ __forceinline__ float to_tf32(float x) {
-    unsigned bits;
-    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(x));
-    return __uint_as_float(bits);
+/* A number as the sum of two of 11 bits, in a third of the instructions of cvt.rna.tf32: the high one
+ * rounded, the low one cut off.  What is not finite stays so in the low one. */
+struct tf32_pair {
+    float high, low;
+};
+__device__ __forceinline__ tf32_pair split(float x) {
+    constexpr unsigned BITS_11 = 0xffffe000u, HALF_A_UNIT = 0x1000u;
+    const float high = __uint_as_float((__float_as_uint(x) + HALF_A_UNIT) & BITS_11);
+    return {high, __uint_as_float(__float_as_uint(x - high) & BITS_11)};
 }
 
 /* c [16][8] += a [16][8] b [8][8] */
@@ -39,10 +50,10 @@ __device__ __forceinline__ int tile_place(int lane, int step) {
 
 /* Channels `channel`, even, and the next of a node's row. */
 __device__ __forceinline__ void set_pair(float4 *tile, int node, int channel, float a, float b) {
-    int step = channel / 8;
-    float high_a = to_tf32(a), high_b = to_tf32(b);
+    const int step = channel / 8;
+    const tf32_pair first = split(a), second = split(b);
     tile[step * 32 + tile_place(4 * node + channel % 8 / 2, step)] =
-        make_float4(high_a, high_b, to_tf32(a - high_a), to_tf32(b - high_b));
+        make_float4(first.high, second.high, first.low, second.low);
 }
 
 /* What of a product [C][8 nodes] a lane holds: four numbers, i = 0..3. */
@@ -61,15 +72,19 @@ __device__ __forceinline__ void set_fragment(float4 *tile, fragment f, const flo
         int channel = f.channel(i), step = channel / 8;
         float *to = reinterpret_cast<float *>(tile + step * 32 +
                                               tile_place(4 * f.node(i) + channel % 8 / 2, step));
-        float high = to_tf32(v[i]);
-        to[channel % 2] = high;
-        to[2 + channel % 2] = to_tf32(v[i] - high);
+        const tf32_pair pair = split(v[i]);
+        to[channel % 2] = pair.high;
+        to[2 + channel % 2] = pair.low;
     }
 }
 
-/* A warp's way through one matrix after another: a quarter of a matrix is always under way. */
-class weight_reader {
-    static constexpr int AHEAD = PRODUCT_STEPS / 4;
+/* With no more blocks than this a multiprocessor has one at most (an H100 has 132). */
+constexpr int FEW_BLOCKS = 132, MANY_AHEAD = 4;
+inline bool few_blocks(int blocks) { return blocks <= FEW_BLOCKS; }
+
+/* A warp's way through one matrix after another: AHEAD of its steps are always under way.  What a
+ * block waits for is the weights' way from the L2 cache, unless other blocks work meanwhile. */
+template <int AHEAD> class weight_reader {
     float4 ahead_[AHEAD];
     const float4 *matrix_;
     int from_, lane_;
@@ -93,10 +108,10 @@ class weight_reader {
             for (int i = 0; i < AHEAD; i++) {
                 const float4 whole = ahead_[i];
                 ahead_[i] = __ldg(refill + i * 32);
-                const float high[4] = {to_tf32(whole.x), to_tf32(whole.y), to_tf32(whole.z),
-                                       to_tf32(whole.w)};
-                const float low[4] = {to_tf32(whole.x - high[0]), to_tf32(whole.y - high[1]),
-                                      to_tf32(whole.z - high[2]), to_tf32(whole.w - high[3])};
+                const tf32_pair w[4] = {split(whole.x), split(whole.y),
+                                        split(whole.z), split(whole.w)};
+                const float high[4] = {w[0].high, w[1].high, w[2].high, w[3].high};
+                const float low[4] = {w[0].low, w[1].low, w[2].low, w[3].low};
                 const int place = i * 32 + tile_place(lane_, i);
                 float part[TILES][4];
                 float4 b[TILES];

@@ -1,3 +1,4 @@
+/* cuBLAS opened at run time, and the two products that are asked of it (products.cuh). */
 #include "products/products.cuh"
 
 #include <cublas_v2.h>

@@ -1,5 +1,6 @@
-/* Matrix products through cuBLAS, which is opened by the first engine that needs it, so that the
- * library loads on machines without it. */
+/* Matrix products over edges through cuBLAS, docs/model.md (17), (18), (33) and the last layer of
+ * (12), in `single` and on GPUs other than Hopper's.  cuBLAS is opened by the first engine that
+ * needs it, so that the library loads on machines without it.  Factors are of type S, sums fp32. */
 #ifndef UMAS_PRODUCTS_CUH
 #define UMAS_PRODUCTS_CUH
 

@@ -1,3 +1,8 @@
+/* Packing weights into tiles for the kernels of so2_tiles.cuh, on the host; and their tensor maps.
+ *
+ * A pass's tiles are [steps][n][64] fp16, swizzled as TMA and wgmma want them.  The columns of a
+ * result stand in such an order that a thread's accumulators are runs of eight neighbours, which it
+ * can store in 16-byte words. */
 #include "products/so2_tiles.cuh"
 
 #include <cudaTypedefs.h>
@@ -110,12 +115,12 @@ tiled_weights pack_tiles(const float *w, int n, int k, std::vector<__half> &imag
     return p.plan(1);
 }
 
-bool tile_map(const __half *rows, int edges, int width, CUtensorMap *map) {
+bool tile_map(const __half *rows, int edges, int width, int tile_rows, CUtensorMap *map) {
     static const PFN_cuTensorMapEncodeTiled_v12000 encode_tiled = find_encode_tiled();
     if (!encode_tiled) return false;
     const cuuint64_t size[2] = {cuuint64_t(width), cuuint64_t(edges)};
     const cuuint64_t pitch[1] = {cuuint64_t(width) * sizeof(__half)};
-    const cuuint32_t box[2] = {TILE_COLUMNS, TILE_EDGES}, step[2] = {1, 1};
+    const cuuint32_t box[2] = {TILE_COLUMNS, cuuint32_t(tile_rows)}, step[2] = {1, 1};
     return encode_tiled(map, CU_TENSOR_MAP_DATA_TYPE_FLOAT16, 2, const_cast<__half *>(rows), size,
                         pitch, box, step, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
                         CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
@@ -127,4 +132,12 @@ int tile_blocks() {
     cudaGetDevice(&device);
     cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, device);
     return std::max(CLUSTER, multiprocessors / CLUSTER * CLUSTER);
+}
+
+bool small_tiles_pay(edge_span span, int parts) {
+    const int clusters = tile_blocks() / CLUSTER;
+    auto rounds = [&](int edges) {
+        return (tile_units(span, edges, parts) + clusters - 1) / clusters;
+    };
+    return 1.2 * rounds(64) < 2 * rounds(128);
 }

@@ -1,5 +1,7 @@
-/* The edges' convolutions on Hopper: products of an SO(2) convolution in one launch, fused with the
- * gate between them.  Their weights are packed once per merge into the tiles that are copied. */
+/* The edges' convolutions on Hopper in 16 bits, docs/model.md (17) to (20), (27), (33): all
+ * products of an SO(2) convolution in one launch, fused with the gate between the two
+ * convolutions.  Weights are packed once per merge, on the host, into the tiles that the kernels
+ * copy (tiled_product.cuh). */
 #ifndef UMAS_SO2_TILES_CUH
 #define UMAS_SO2_TILES_CUH
 
@@ -34,12 +36,18 @@ bool so2_gate_backward(cudaStream_t stream, int rows, const edge_list &edges, ed
 bool tiled_products(cudaStream_t stream, const edge_list &edges, edge_span span,
                     const tiled_weights &w, const __half *x, int width_x, __half *y, int width_y);
 
-/* Rows [edges][width] as the copy engine sees them: boxes of TILE_COLUMNS columns of a block's rows. */
-bool tile_map(const __half *rows, int edges, int width, CUtensorMap *map);
+/* Rows [edges][width] as the copy engine sees them: boxes of TILE_COLUMNS columns of a tile's rows. */
+bool tile_map(const __half *rows, int edges, int width, int tile_rows, CUtensorMap *map);
+/* What clusters work on one at a time: parts of pairs of tiles. */
+inline int tile_units(edge_span span, int tile_rows, int parts) {
+    return (span.size + CLUSTER * tile_rows - 1) / (CLUSTER * tile_rows) * parts;
+}
 /* Blocks that run at a time, whole clusters. */
 int tile_blocks();
+/* Are tiles of 64 edges done sooner than tiles of 128?  Each takes a little more than half the time. */
+bool small_tiles_pay(edge_span span, int parts);
 
-template <typename... Parameters, typename... Arguments>
+template <int GROUPS, typename... Parameters, typename... Arguments>
 bool launch_tiles(void (*kernel)(Parameters...), cudaStream_t stream, edge_span span, int parts,
                   const Arguments &...arguments) {
     const void *symbol = reinterpret_cast<const void *>(kernel);
@@ -47,13 +55,14 @@ bool launch_tiles(void (*kernel)(Parameters...), cudaStream_t stream, edge_span 
     cudaLaunchAttribute cluster = {};
     cluster.id = cudaLaunchAttributeClusterDimension;
     cluster.val.clusterDim = {CLUSTER, 1, 1};
-    if (cudaFuncSetAttribute(symbol, cudaFuncAttributeMaxDynamicSharedMemorySize, TILE_MEMORY) !=
+    using shape = tile_shape<GROUPS>;
+    if (cudaFuncSetAttribute(symbol, cudaFuncAttributeMaxDynamicSharedMemorySize, shape::MEMORY) !=
         cudaSuccess)
         return false;
-    const int pairs = (span.size + CLUSTER * TILE_EDGES - 1) / (CLUSTER * TILE_EDGES);
-    config.gridDim = {unsigned(min(pairs * parts * CLUSTER, tile_blocks())), 1, 1};
-    config.blockDim = {TILE_THREADS, 1, 1};
-    config.dynamicSmemBytes = TILE_MEMORY;
+    const int units = tile_units(span, shape::EDGES, parts);
+    config.gridDim = {unsigned(min(units * CLUSTER, tile_blocks())), 1, 1};
+    config.blockDim = {unsigned(shape::THREADS), 1, 1};
+    config.dynamicSmemBytes = shape::MEMORY;
     config.stream = stream;
     config.attrs = &cluster;
     config.numAttrs = 1;

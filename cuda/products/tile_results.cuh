@@ -1,4 +1,8 @@
-/* Results of a pass on Hopper: what a thread has of a warpgroup's sums, and their way to the memory. */
+/* The epilogue of a pass on Hopper: which numbers of a warpgroup's accumulators a thread has, and
+ * how they get to memory, rounded to fp16, straight from registers.
+ *
+ * A box is 64 columns of the result for 64 edges.  Of each box a thread has eight neighbouring
+ * columns twice, 32 apart, in two rows: each eight is one 16-byte store. */
 #ifndef UMAS_TILE_RESULTS_CUH
 #define UMAS_TILE_RESULTS_CUH
 

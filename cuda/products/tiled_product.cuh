@@ -1,11 +1,18 @@
-/* Products of rows over edges with frozen weights on Hopper: how they are cut into tiles, and the
- * pipeline that feeds the tensor cores.
+/* Products of rows over edges with frozen weights on Hopper, docs/model.md (17), (18), (33) and the
+ * last layer of (12): how they are cut into tiles, and the pipeline that feeds the tensor cores.
  *
- * A block has 128 edges at a time: two warpgroups multiply 64 each, a third copies 64 columns of
- * their rows and the weights' tile for these columns into one of STAGES places in shared memory.
- * Two blocks of a cluster have different edges and the same weights, of which each copies half to
- * both.  A warpgroup keeps its sums of one pass, up to 256 columns of the result, in registers; what
- * becomes of them is the kernel's own. */
+ * A block has a tile of 128 edges at a time and three warpgroups.  Two multiply by wgmma, 64 edges
+ * each; the accumulators of a pass, up to 256 columns of the result, are in their registers
+ * (setmaxnreg gives them 232 a thread).  The third copies by TMA: for every step of 64 columns, the
+ * edges' rows and the weights' tile go into one of STAGES buffers in shared memory, whose mbarriers
+ * say when it is full and when it is free again.  Two blocks of a cluster have different edges and
+ * the same weights: each copies half of a tile to both, which halves the traffic from the L2
+ * cache.  What becomes of the accumulators, the epilogue, is each kernel's own.
+ *
+ * Shared memory, 195 KB: 4 buffers of 128 + 256 rows of 128 bytes, their mbarriers, conv1's bias.
+ * Blocks are as many as multiprocessors and take one part of the work after the other
+ * (tile_schedule).  Where edges are too few to give every block a tile, tiles have 64 edges and
+ * blocks one warpgroup that multiplies. */
 #ifndef UMAS_TILED_PRODUCT_CUH
 #define UMAS_TILED_PRODUCT_CUH
 
@@ -13,8 +20,8 @@
 #include "products/hopper.cuh"
 #include "products/tile_results.cuh"
 
-/* Edges a block has at a time, columns of the operand a step takes: as many as a box has. */
-constexpr int TILE_EDGES = 128, TILE_COLUMNS = BOX_COLUMNS;
+/* Columns of the operand a step takes: as many as a box has. */
+constexpr int TILE_COLUMNS = BOX_COLUMNS;
 constexpr int CLUSTER = 2;
 constexpr int MOST_PASSES = 9;
 
@@ -41,21 +48,25 @@ struct tile_edges {
     edge_span span;
 };
 
-constexpr int TILE_THREADS = 3 * WARPGROUP;
-
-/* Shared memory: the places that copies go to, their barriers, and conv1's bias. */
-constexpr int STAGES = 4, MOST_COLUMNS = 256;
+constexpr int MOST_COLUMNS = 256, BIASES = 5 * CHANNELS;
 constexpr int ROW_BYTES = TILE_COLUMNS * (int)sizeof(__half);
-constexpr int ROWS_BYTES = TILE_EDGES * ROW_BYTES; /* a step's, or a box's */
-constexpr int STAGE_BYTES = ROWS_BYTES + MOST_COLUMNS * ROW_BYTES;
-constexpr int BARRIERS = STAGES * STAGE_BYTES;
-constexpr int BIAS = BARRIERS + 2 * STAGES * (int)sizeof(uint64_t), BIASES = 5 * CHANNELS;
-constexpr int TILE_MEMORY = BIAS + BIASES * (int)sizeof(float);
+
+/* A block with so many warpgroups that multiply, and its shared memory: the places that copies go to,
+ * their barriers, and conv1's bias. */
+template <int GROUPS> struct tile_shape {
+    static constexpr int EDGES = 64 * GROUPS, THREADS = (GROUPS + 1) * WARPGROUP;
+    static constexpr int ROWS_BYTES = EDGES * ROW_BYTES; /* a step's, or a box's */
+    static constexpr int STAGES = GROUPS == 1 ? 5 : 4;
+    static constexpr int STAGE_BYTES = ROWS_BYTES + MOST_COLUMNS * ROW_BYTES;
+    static constexpr int BARRIERS = STAGES * STAGE_BYTES;
+    static constexpr int BIAS = BARRIERS + 2 * STAGES * (int)sizeof(uint64_t);
+    static constexpr int MEMORY = BIAS + BIASES * (int)sizeof(float);
+};
 
 #ifdef UMAS_HOPPER
 
 /* Which place of the ring comes next, and in which of its uses. */
-struct ring_position {
+template <int STAGES> struct ring_position {
     int stage = 0;
     uint32_t parity = 0;
     __device__ __forceinline__ void advance() {
@@ -65,20 +76,23 @@ struct ring_position {
     }
 };
 
-class tile_pipeline {
+template <int GROUPS> class tile_pipeline {
+    using shape = tile_shape<GROUPS>;
+    static constexpr int STAGES = shape::STAGES, STAGE_BYTES = shape::STAGE_BYTES;
+    static constexpr int ROWS_BYTES = shape::ROWS_BYTES;
     char *memory_;
     uint64_t *full_, *empty_;
-    ring_position at_;
+    ring_position<STAGES> at_;
 
   public:
-    /* memory: TILE_MEMORY bytes, 1024-byte aligned.  For all threads of the cluster. */
+    /* memory: shape::MEMORY bytes, 1024-byte aligned.  For all threads of the cluster. */
     __device__ explicit tile_pipeline(char *memory)
-        : memory_(memory), full_(reinterpret_cast<uint64_t *>(memory + BARRIERS)),
+        : memory_(memory), full_(reinterpret_cast<uint64_t *>(memory + shape::BARRIERS)),
           empty_(full_ + STAGES) {
         if (threadIdx.x == 0) {
             for (int i = 0; i < STAGES; i++) {
                 barrier_init(full_ + i, 1);
-                barrier_init(empty_ + i, CLUSTER * 2 * WARPGROUP);
+                barrier_init(empty_ + i, CLUSTER * GROUPS * WARPGROUP);
             }
             barrier_init_fence();
         }
@@ -164,7 +178,7 @@ class tile_pipeline {
     template <int N, int COUNT, bool ADD>
     __device__ __forceinline__ int multiply_step(int warpgroup, float *sums, int previous) {
         char *tile = memory_ + at_.stage * STAGE_BYTES;
-        const uint64_t a = tile_descriptor(tile + warpgroup * (ROWS_BYTES / 2));
+        const uint64_t a = tile_descriptor(tile + warpgroup * (64 * ROW_BYTES));
         const uint64_t b = tile_descriptor(tile + ROWS_BYTES);
         barrier_wait(full_ + at_.stage, at_.parity);
         products_begin();
@@ -194,17 +208,17 @@ class tile_pipeline {
     }
 };
 
-/* A block's threads: one of the third warpgroup does copy(pipeline), the other two warpgroups do
+/* A block's threads: one of the last warpgroup does copy(pipeline), the other warpgroups do
  * multiply(pipeline, warpgroup). */
-template <typename Copy, typename Multiply>
+template <int GROUPS, typename Copy, typename Multiply>
 __device__ __forceinline__ void share_block(char *memory, Copy &&copy, Multiply &&multiply) {
-    tile_pipeline pipeline(memory);
+    tile_pipeline<GROUPS> pipeline(memory);
     const int warpgroup = (int)threadIdx.x / WARPGROUP;
-    if (warpgroup == 2) {
-        fewer_registers<40>();
+    if (warpgroup == GROUPS) {
+        if constexpr (GROUPS > 1) fewer_registers<40>();
         if (threadIdx.x % WARPGROUP == 0) copy(pipeline);
     } else {
-        more_registers<232>();
+        if constexpr (GROUPS > 1) more_registers<232>(); /* else all there are, they have */
         multiply(pipeline, warpgroup);
     }
     cluster_sync();
@@ -212,28 +226,30 @@ __device__ __forceinline__ void share_block(char *memory, Copy &&copy, Multiply 
 
 /* A cluster's share of the work: parts of pairs of tiles, one after the other.  Parts take turns, as
  * they are not equally long. */
-struct tile_schedule {
+template <int GROUPS> struct tile_schedule {
+    static constexpr int EDGES = tile_shape<GROUPS>::EDGES;
     int parts, count, work, unit;
     __device__ __forceinline__ tile_schedule(const tile_edges &edges, int part_count)
         : parts(part_count), unit((int)blockIdx.x / CLUSTER) {
         count = max(0, min(edges.span.size, *edges.end - edges.span.begin));
-        work = (count + CLUSTER * TILE_EDGES - 1) / (CLUSTER * TILE_EDGES) * parts;
+        work = (count + CLUSTER * EDGES - 1) / (CLUSTER * EDGES) * parts;
     }
     __device__ __forceinline__ bool more() const { return unit < work; }
     __device__ __forceinline__ void next() { unit += (int)gridDim.x / CLUSTER; }
     __device__ __forceinline__ int part() const { return (unit + unit / parts) % parts; }
     /* of this block */
     __device__ __forceinline__ int first_row() const {
-        return (unit / parts * CLUSTER + (int)cluster_rank()) * TILE_EDGES;
+        return (unit / parts * CLUSTER + (int)cluster_rank()) * EDGES;
     }
     /* rows there are from it on */
     __device__ __forceinline__ int left() const { return count - first_row(); }
 };
 
-/* What one thread of the third warpgroup does. */
-__device__ __forceinline__ void copy_tiles(tile_pipeline &p, const CUtensorMap *rows,
+/* What one thread of the last warpgroup does. */
+template <int GROUPS>
+__device__ __forceinline__ void copy_tiles(tile_pipeline<GROUPS> &p, const CUtensorMap *rows,
                                            const tiled_weights &w, const tile_edges &edges) {
-    for (tile_schedule s(edges, w.parts); s.more(); s.next())
+    for (tile_schedule<GROUPS> s(edges, w.parts); s.more(); s.next())
         for (int i = 0; i < w.passes; i++)
             p.copy(rows, s.first_row(), w.tiles, w.pass[s.part() * w.passes + i]);
 }

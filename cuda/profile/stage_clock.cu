@@ -1,3 +1,4 @@
+/* CUDA events wherever a stage begins, and the sums of times between them (stage_clock.cuh). */
 #include "profile/stage_clock.cuh"
 
 #include <algorithm>

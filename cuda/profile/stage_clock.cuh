@@ -1,4 +1,4 @@
-/* Times the stages of a step on its stream, with an event wherever a stage begins. */
+/* Times the stages of a step on its stream, with a CUDA event wherever a stage begins. */
 #ifndef UMAS_STAGE_CLOCK_CUH
 #define UMAS_STAGE_CLOCK_CUH
 

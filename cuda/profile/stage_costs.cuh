@@ -1,5 +1,6 @@
-/* What the stages of a step must move and multiply: every array read once and written once, however
- * often a kernel does, but for what all blocks share (weights outside products, radial tables). */
+/* What the stages of a step must at least move, in bytes, and multiply, in operations: every array
+ * is read once and written once, however often a kernel does it.  What all blocks share and the
+ * caches hold (weights outside products, tables of radial functions) is not counted. */
 #ifndef UMAS_STAGE_COSTS_CUH
 #define UMAS_STAGE_COSTS_CUH
 
@@ -81,16 +82,17 @@ template <typename S> struct stage_costs {
 
     /* ---- nodes; maps: matrices [C][C] that a node's rows are multiplied with ---- */
 
-    stage_cost owned_rows(int arrays, int maps = 0) const {
-        return {owned * arrays * FEATURES, 2 * owned * maps * CHANNELS * CHANNELS};
+    stage_cost owned_rows(int arrays, int maps = 0, int kept = 0) const {
+        return {owned * (arrays * FEATURES + kept * KEPT), 2 * owned * maps * CHANNELS * CHANNELS};
     }
     stage_cost embed_nodes() const { return owned_rows(1); }
-    stage_cost norm_forward() const { return owned_rows(2); }
-    stage_cost norm_backward() const { return owned_rows(4); }
+    stage_cost norm_forward() const { return owned_rows(2, 0, 1); }
+    stage_cost norm_restore() const { return owned_rows(1, 0, 1); }
+    stage_cost norm_backward() const { return owned_rows(3, 0, 1); }
     /* 2 maps to the gates, one a row before and one a row behind them */
-    stage_cost atomwise_forward() const { return owned_rows(2, 2 + 9 + 9); }
+    stage_cost atomwise_forward() const { return owned_rows(2, 2 + 9 + 9, 1); }
     /* ... and those before the gates again */
-    stage_cost atomwise_backward() const { return owned_rows(3, 2 * (2 + 9) + 9); }
+    stage_cost atomwise_backward() const { return owned_rows(2, 2 * (2 + 9) + 9, 1); }
     stage_cost head() const { return owned_rows(2, 4); }
     stage_cost balance(int channels) const { return {owned * 2 * channels * sizeof(float), 0}; }
     stage_cost sum_energies() const { return {owned * (sizeof(float) + sizeof(double)), 0}; }
@@ -98,6 +100,7 @@ template <typename S> struct stage_costs {
 
   private:
     static constexpr double FEATURES = NODE_WIDTH * sizeof(float);
+    static constexpr double KEPT = NODE_WIDTH * sizeof(S);
     static constexpr double VECTOR = sizeof(float4), RECORD = EDGE_RECORD * sizeof(float);
     static constexpr double FRAME = 9 * sizeof(float);
     static constexpr double GRADIENT = 4 * sizeof(float4); /* both ends', or one end's twice */

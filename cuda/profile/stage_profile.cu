@@ -1,4 +1,5 @@
-/* The last step once more, outside its graph and with a clock on every stage. */
+/* umas_engine_profile: the last step once more, not as a CUDA graph, with a clock on every stage.
+ */
 #include <algorithm>
 #include <cstring>
 

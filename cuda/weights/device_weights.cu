@@ -1,3 +1,6 @@
+/* Packing the merged weights on the host into one image, which is copied to the device: weights of
+ * convolutions in type S or as tiles, those of nodes as fragments (weight_fragments.cuh), the rest
+ * in fp32. */
 #include "weights/device_weights.cuh"
 
 #include <algorithm>

@@ -1,4 +1,5 @@
-/* The merged weights in device memory, in the layouts the products read. */
+/* The merged weights, docs/model.md (10), in device memory, in the layouts that the products read.
+ * All of them are one allocation, filled again after every merge. */
 #ifndef UMAS_DEVICE_WEIGHTS_CUH
 #define UMAS_DEVICE_WEIGHTS_CUH
 

@@ -1,6 +1,7 @@
-/* Radial functions by distance alone, one table an ordered pair of elements: what the radial MLP's
- * hidden layers, their norms and their backward pass come to, two reads
- * an edge (docs/accuracy.md says what is stored in how many bits). */
+/* Radial functions, docs/model.md (12), and their slopes, (36), read from tables: one table an
+ * ordered pair of elements, over the distance alone.  Two reads an edge take the place of the MLP's
+ * hidden layers, their norms and their backward pass.  docs/accuracy.md says what is stored in how
+ * many bits. */
 #ifndef UMAS_RADIAL_TABLE_CUH
 #define UMAS_RADIAL_TABLE_CUH
 

@@ -1,4 +1,5 @@
-/* The matrices of an SO(2) convolution as its products have them, one an order m. */
+/* The matrices of an SO(2) convolution, docs/model.md (17), (18), as its products have them: one an
+ * order m, [n][k].  Host only. */
 #ifndef UMAS_SO2_MATRICES_H
 #define UMAS_SO2_MATRICES_H
 

@@ -1,4 +1,5 @@
-/* Weights in the order in which the warps of a product on tensor cores read them. */
+/* Weights of the nodes' products in the order in which warps read them: each lane's four numbers of
+ * an mma.m16n8k8 side by side, so that a warp reads 512 contiguous bytes a step.  Host only. */
 #ifndef UMAS_WEIGHT_FRAGMENTS_CUH
 #define UMAS_WEIGHT_FRAGMENTS_CUH
 

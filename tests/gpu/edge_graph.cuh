@@ -159,13 +159,16 @@ struct device_edges {
     device_array<int> end, first, out_first, out;
     device_array<radial_place> place;
     device_array<float> vector, record;
+    device_array<node_visit> visit;
+    device_array<chunk_extent> extent;
 
     device_edges(const scattered_atoms &a, const umas_edges &edges, const floats &records)
         : atoms(a.atoms), capacity((int)edges.count + SPARE_EDGES), end({(int)edges.count}),
           first(first_of_nodes(edges, a.atoms)),
           out_first(narrow(edges.out_first, (size_t)a.atoms.nodes + 1)),
           out(narrow(edges.out, (size_t)edges.count)), place(places_of(edges, a)),
-          vector(edge_vectors(edges)), record(records) {}
+          vector(edge_vectors(edges)), record(records),
+          visit(std::vector<node_visit>((size_t)a.atoms.nodes)), extent({chunk_extent{}}) {}
     /* All edges in one list, whatever they come from. */
     edge_list list() const {
         return {atoms.owned, atoms.nodes,
@@ -173,7 +176,18 @@ struct device_edges {
                 end,         first,
                 out_first,   out,
                 place,       reinterpret_cast<const float4 *>((float *)vector),
-                record};
+                record,      nullptr,
+                nullptr};
+    }
+    /* The same for a stage that works on a chunk, which knows the chunk's nodes unless that is the
+     * whole list. */
+    edge_list list(edge_span span) const {
+        edge_list chunk = list();
+        if (span.size == capacity) return chunk;
+        chunk.visit = visit;
+        chunk.extent = extent;
+        chunk_nodes_find(0, chunk, span);
+        return chunk;
     }
     /* A second kind that has no edges. */
     edge_list none() const {

@@ -6,8 +6,9 @@ static const umas_precision PRECISIONS[2] = {UMAS_SINGLE, UMAS_MIXED};
 
 /* What umas_engine_describe says. */
 typedef struct step_plan {
-    int atoms, edges, chunks, kept, radials, layers; /* radials: -1 where none are to keep */
-    double taken, an_atom, share;                    /* GiB, KiB, GiB */
+    int atoms, edges, chunks;
+    int gated, messages, radials; /* % kept for gradients; radials: -1 where there are none */
+    double taken, an_atom, share; /* GiB, KiB, GiB */
 } step_plan;
 
 static step_plan plan_of(const umas_engine *engine) {
@@ -19,13 +20,15 @@ static step_plan plan_of(const umas_engine *engine) {
     int begin = 0, end = 0;
     p.radials = -1;
     if (!CHECK(numbers != NULL &&
-               sscanf(numbers, "): %d atoms, %d edges in %d chunks, activations of %d%n", &p.atoms,
-                      &p.edges, &p.chunks, &p.kept, &begin) == 4))
+               sscanf(numbers,
+                      "): %d atoms, %d edges in %d chunks; kept for gradients: %d %% of gated "
+                      "features, %d %% of messages%n",
+                      &p.atoms, &p.edges, &p.chunks, &p.gated, &p.messages, &begin) == 5))
         return p;
     numbers += begin;
-    if (sscanf(numbers, " and radial functions of %d%n", &p.radials, &end) == 1) numbers += end;
-    CHECK(sscanf(numbers, " of %d layers kept, %lf GiB (%lf KiB an atom) of %lf", &p.layers,
-                 &p.taken, &p.an_atom, &p.share) == 4);
+    if (sscanf(numbers, ", %d %% of radial functions%n", &p.radials, &end) == 1) numbers += end;
+    CHECK(sscanf(numbers, "; %lf GiB (%lf KiB an atom) of %lf", &p.taken, &p.an_atom, &p.share) ==
+          3);
     return p;
 }
 
@@ -58,8 +61,8 @@ static structure crystal(void) {
 
 /* ---- chunks ------------------------------------------------------------------------------- */
 
-/* The same result from every share of memory that suffices, be it for several chunks and no layer's
- * activations, for those of some layers, or for all. */
+/* The same result from every share of memory that suffices, be it for several chunks of which none
+ * keeps its activations, some do, or for all. */
 static void test_chunks(umas_precision precision) {
     umas_architecture a = architecture(2, 0);
     a.layers = 4;
@@ -69,10 +72,11 @@ static void test_chunks(umas_precision precision) {
     umas_engine *engine = cuda_engine(model, cuda_options(precision));
     outcome want = run(engine, &s, &atoms);
     step_plan whole = plan_of(engine);
-    CHECK(whole.edges > 12000 && whole.chunks == 1 && whole.kept == whole.layers);
-    CHECK(whole.radials == (precision == UMAS_SINGLE ? whole.layers : -1));
+    CHECK(whole.edges > 12000 && whole.chunks == 1);
+    CHECK(whole.gated == 100 && whole.messages == 100);
+    CHECK(whole.radials == (precision == UMAS_SINGLE ? 100 : -1));
     umas_engine_destroy(engine);
-    int several_chunks = 0, some_layers = 0, some_radials = 0, everything = 0;
+    int several_chunks = 0, some_gated = 0, some_messages = 0, some_radials = 0, everything = 0;
     printf("chunks\n");
     for (double bytes = 32e6; bytes < 8e9 && !everything; bytes *= 1.15) {
         outcome got;
@@ -81,10 +85,11 @@ static void test_chunks(umas_precision precision) {
         umas_status status = try_run(engine, &s, &atoms, &got, &error);
         if (status == UMAS_OK) {
             step_plan p = plan_of(engine);
-            several_chunks += p.chunks >= 3 && p.kept == 0;
-            some_layers += p.kept > 0 && p.kept < p.layers;
-            some_radials += p.radials > 0 && p.radials < p.kept;
-            everything += p.chunks == 1 && p.kept == p.layers && p.radials == whole.radials;
+            several_chunks += p.chunks >= 3 && p.gated < 50;
+            some_gated += p.gated > 0 && p.gated < 100 && p.gated % 25 != 0; /* part of a layer */
+            some_messages += p.messages > 0 && p.messages < p.gated;
+            some_radials += p.radials > 0 && p.radials < p.messages;
+            everything += p.chunks == 1 && p.messages == 100 && p.radials == whole.radials;
             CHECK(p.taken * (1 << 30) <= bytes * 1.05);
             compare("in chunks", &got, &want, s.atoms, precision);
             outcome_free(&got);
@@ -93,7 +98,7 @@ static void test_chunks(umas_precision precision) {
         }
         umas_engine_destroy(engine);
     }
-    CHECK(several_chunks && some_layers && some_radials && everything);
+    CHECK(several_chunks && some_gated && some_messages && some_radials && everything);
     outcome_free(&want);
     neighbours_free(&atoms);
     structure_free(&s);

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "edge_graph.cuh"
+#include "stored.cuh"
 
 extern "C" {
 #include "graph/edge_geometry.h"
@@ -260,6 +261,50 @@ static void test_overlap(void) {
     }
 }
 
+/* A chunk concerns the nodes that have edges in it, each with these edges and no others, and its
+ * targets follow each other. */
+static void test_chunk_nodes(const atom_counts &counts, int chunks) {
+    scattered_atoms a(counts);
+    host_edges host(a);
+    const device_edges d(a, host.edges, poison<float>(0));
+    const ints first = d.first.read(), out_first = d.out_first.read(), out = d.out.read();
+    in_chunks((size_t)d.capacity, chunks, [&](edge_span s) {
+        edge_list list = d.list();
+        list.visit = d.visit;
+        list.extent = d.extent;
+        chunk_nodes_find(0, list, s);
+        MUST(cudaDeviceSynchronize());
+        std::vector<ints> got, want;
+        const chunk_extent extent = d.extent.read()[0];
+        const std::vector<node_visit> visits = d.visit.read();
+        for (int i = 0; i < extent.visits; i++) {
+            const node_visit &v = visits[(size_t)i];
+            ints edges = {v.node};
+            for (int e = v.in_begin; e < v.in_end; e++) edges.push_back(e);
+            edges.push_back(-1);
+            edges.insert(edges.end(), out.begin() + v.out_begin, out.begin() + v.out_end);
+            got.push_back(edges);
+        }
+        ints targets;
+        for (int n = 0; n < a.atoms.nodes; n++) {
+            auto inside = [&](int e) { return e >= s.begin && e < s.begin + s.size; };
+            ints edges = {n};
+            for (int e = first[(size_t)n]; e < first[(size_t)n + 1]; e++)
+                if (inside(e)) edges.push_back(e);
+            if (edges.size() > 1) targets.push_back(n);
+            edges.push_back(-1);
+            for (int k = out_first[(size_t)n]; k < out_first[(size_t)n + 1]; k++)
+                if (inside(out[(size_t)k])) edges.push_back(out[(size_t)k]);
+            if (edges.size() > 2) want.push_back(edges);
+        }
+        std::sort(got.begin(), got.end());
+        CHECK(got == want);
+        CHECK(targets.empty() ? extent.first_target == extent.end_target
+                              : extent.first_target == targets.front() &&
+                                    extent.end_target == targets.back() + 1);
+    });
+}
+
 int main(void) {
     if (!gpu_is_there()) return CHECK_SKIPPED;
     /* nothing; ghosts alone; atoms without neighbours; one warp's worth of candidates and more */
@@ -270,6 +315,7 @@ int main(void) {
         test_build(counts, 0);
         test_build(counts, SPARE_EDGES);
         test_count(counts);
+        for (int chunks : {1, 3, 40}) test_chunk_nodes(counts, chunks);
     }
     for (int most : {1, 7, 20})
         for (const atom_counts &counts : {atom_counts{257, 40, 0, 2.5}, {650, 40, 30, 2.5}})

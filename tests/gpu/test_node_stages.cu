@@ -4,6 +4,7 @@
 #include "device.cuh"
 #include "device_array.cuh"
 #include "node_stages/node_stages.cuh"
+#include "stored.cuh"
 #include "weights/weight_fragments.cuh"
 
 extern "C" {
@@ -19,32 +20,71 @@ static const size_t C = CHANNELS;
 
 static size_t node_numbers(int count) { return (size_t)count * NODE_WIDTH; }
 
+/* What a norm keeps, on the device. */
+template <typename N> struct kept_rows {
+    device_array<N> rows;
+    device_array<float> inverse;
+    explicit kept_rows(int count)
+        : rows(stored_poison<N>(node_numbers(count))), inverse(poison<float>((size_t)count)) {}
+    kept_norm<N> norm() const { return {rows, inverse}; }
+};
+
+/* A gradient that was computed from what is kept: stored in 16 bits, that is rounded. */
+template <typename N>
+static void check_from_kept(const char *name, const floats &got, const doubles &want) {
+    const double tolerance = sizeof(N) == 2 ? TOLERANCE_HALF : TOLERANCE_STAGE;
+    check_close(name, widen(got).data(), want.data(), (long)want.size(),
+                tolerance * largest_of(want), 0);
+}
+
 /* A mean far from zero shows whether it is subtracted before squares are taken. */
-static void test_norm(int count, double mean, bool with_shift) {
+template <typename N> static void test_norm(int count, double mean, bool with_shift) {
     floats w = random_floats(3 * C, 1, 0.2, 1), b = random_floats(C, 0, 1, 2);
     floats shift = random_floats(C, 0, 1, 3), x = random_floats(node_numbers(count), 0, 1, 4);
     floats g_y = random_floats(x.size(), 0, 1, 5), g_x = random_floats(x.size(), 0, 1, 6);
     for (int n = 0; n < count; n++)
         for (size_t c = 0; c < C; c++) x[(size_t)n * NODE_WIDTH + c] += (float)mean;
     device_array<float> w_(w), b_(b), shift_(shift), x_(x), g_y_(g_y);
+    const norm_weights weights = {w_, b_, with_shift ? (float *)shift_ : NULL};
+    const kept_rows<N> kept(count);
 
     doubles wide_w = widen(w), wide_shift = widen(shift), wide_x = widen(x), want(x.size());
     umas_rms_norm_sh_forward_f64(count, CHANNELS, wide_w.data(), widen(b).data(),
                                  with_shift ? wide_shift.data() : NULL, wide_x.data(), want.data());
-    check_stage("rms_norm_sh_forward",
-                output_of(poison<float>(x.size()),
-                          [&](float *y) {
-                              rms_norm_sh_forward(0, count, w_, b_,
-                                                  with_shift ? (float *)shift_ : NULL, x_, y);
-                          }),
-                want);
+    check_stage(
+        "rms_norm_sh_forward",
+        output_of(poison<float>(x.size()),
+                  [&](float *y) { rms_norm_sh_forward(0, count, weights, x_, y, kept.norm()); }),
+        want);
+    check_from_kept<N>(
+        "rms_norm_sh_restore",
+        output_of(poison<float>(x.size()),
+                  [&](float *y) { rms_norm_sh_restore(0, count, count, weights, kept.norm(), y); }),
+        want);
 
     want = widen(g_x);
     umas_rms_norm_sh_backward_f64(count, CHANNELS, wide_w.data(), wide_x.data(), widen(g_y).data(),
                                   want.data());
-    check_stage("rms_norm_sh_backward",
-                output_of(g_x, [&](float *g) { rms_norm_sh_backward(0, count, w_, x_, g_y_, g); }),
-                want);
+    check_from_kept<N>(
+        "rms_norm_sh_backward",
+        output_of(g_x,
+                  [&](float *g) { rms_norm_sh_backward(0, count, weights, kept.norm(), g_y_, g); }),
+        want);
+}
+
+/* Rows of other ranks are kept as they came, and the others as they were. */
+template <typename N> static void test_keep(int count) {
+    const int owned = count / 2;
+    const size_t first = node_numbers(owned);
+    const stored<N> rows = store<N>(random_floats(node_numbers(count), 0, 1, 1));
+    const floats y(rows.begin(), rows.end());
+    device_array<float> y_(y), w_(floats(3 * C, 1.0f)), b_(floats(C, 0.0f));
+    const kept_rows<N> kept(count);
+    rms_norm_sh_keep(0, owned, count, y_, kept.norm());
+    const floats got = output_of(poison<float>(y.size()), [&](float *to) {
+        rms_norm_sh_restore(0, owned, count, {w_, b_, NULL}, kept.norm(), to);
+    });
+    for (size_t i = 0; i < got.size(); i++) CHECK(i < first ? std::isnan(got[i]) : got[i] == y[i]);
 }
 
 static void test_embed(int count) {
@@ -107,7 +147,7 @@ struct atomwise_case {
 };
 
 /* gradient: size of what comes back */
-static void test_atomwise(int count, double bias, double gradient) {
+template <typename N> static void test_atomwise(int count, double bias, double gradient) {
     const size_t n9 = node_numbers(count), n2 = (size_t)count * 2 * C;
     atomwise_case weights(bias);
     floats x = random_floats(n9, 0.5, 2, 1), g_x = random_floats(n9, 0, gradient, 2);
@@ -123,20 +163,25 @@ static void test_atomwise(int count, double bias, double gradient) {
     umas_atomwise_forward_f64(&a, &w, count, h.data(), &act, want.data());
 
     device_array<float> x_(x);
-    check_stage(
-        "atomwise_forward",
-        output_of(poison<float>(n9),
-                  [&](float *y) { atomwise_forward(0, count, weights.on_device(), x_, y); }),
-        want);
+    const kept_rows<N> kept(count);
+    check_stage("atomwise_forward",
+                output_of(poison<float>(n9),
+                          [&](float *y) {
+                              atomwise_forward(0, count, weights.on_device(), x_, y, kept.norm());
+                          }),
+                want);
 
     want = widen(g_x);
     umas_atomwise_backward_f64(&a, &w, count, want.data(), &act, g_h.data());
     umas_rms_norm_sh_backward_f64(count, CHANNELS, w.norm_2_w, wide_x.data(), g_h.data(),
                                   want.data());
-    check_stage(
-        "atomwise_backward",
-        output_of(g_x, [&](float *g) { atomwise_backward(0, count, weights.on_device(), x_, g); }),
-        want);
+    check_from_kept<N>("atomwise_backward",
+                       output_of(g_x,
+                                 [&](float *g) {
+                                     atomwise_backward(0, count, weights.on_device(), kept.norm(),
+                                                       g);
+                                 }),
+                       want);
 }
 
 static void test_balance(int count, int first, int end) {
@@ -167,10 +212,16 @@ static void test_balance(int count, int first, int end) {
                                                      atoms, shifted);
                           }),
                 want);
+    /* two sets at once, the second the first half of the channels */
+    const channel_set sets[] = {{(first + end) / 2, end, target}, {first, (first + end) / 2, 7}};
+    want = widen(x);
+    for (const channel_set &s : sets)
+        CHECK(balance_channels(count, CHANNELS, element.data(), s.begin, s.end, s.target,
+                               (int64_t)atoms, NULL, want.data(), &error) == UMAS_OK);
     check_stage("balance_channels_alone",
                 output_of(x,
                           [&](float *shifted) {
-                              balance_channels_alone(0, count, element_, first, end, target, atoms,
+                              balance_channels_alone(0, count, element_, sets[0], sets[1], atoms,
                                                      shifted);
                           }),
                 want);
@@ -277,8 +328,8 @@ static void test_long_arrays(void) {
     const size_t n = (size_t)count, n9 = node_numbers(count);
     size_t room, all;
     MUST(cudaMemGetInfo(&room, &all));
-    if (room < (2 * n9 + n) * sizeof(float) + (1 << 30)) {
-        printf("left out: arrays of 2^31 numbers need 20 GB\n");
+    if (room < (2 * n9 + 2 * n) * sizeof(float) + n9 * sizeof(__half) + (1 << 30)) {
+        printf("left out: arrays of 2^31 numbers need 25 GB\n");
         return;
     }
     const atomwise_case atomwise(1);
@@ -288,6 +339,9 @@ static void test_long_arrays(void) {
     floats node = random_floats(NODE_WIDTH, 0, 1, 3);
     device_array<float> energy(poison<float>(n));
     float *x, *y;
+    kept_norm<__half> kept;
+    MUST(cudaMalloc(&kept.rows, n9 * sizeof(__half)));
+    MUST(cudaMalloc(&kept.inverse, n * sizeof(float)));
     MUST(cudaMalloc(&x, n9 * sizeof(float)));
     MUST(cudaMalloc(&y, n9 * sizeof(float)));
     embed_nodes(0, count, element, w, x);
@@ -296,31 +350,39 @@ static void test_long_arrays(void) {
     for (size_t done = NODE_WIDTH; done < n9; done *= 2)
         MUST(cudaMemcpy(x + done, x, std::min(done, n9 - done) * sizeof(float),
                         cudaMemcpyDeviceToDevice));
-    rms_norm_sh_forward(0, count, w, b, NULL, x, y);
+    const norm_weights norm = {w, b, NULL};
+    rms_norm_sh_forward(0, count, norm, x, y, kept);
     check_ends(y, n, NODE_WIDTH);
-    atomwise_forward(0, count, atomwise.on_device(), y, x);
+    rms_norm_sh_backward(0, count, norm, kept, x, y);
+    check_ends(y, n, NODE_WIDTH);
+    rms_norm_sh_restore(0, count, count, norm, kept, y);
+    check_ends(y, n, NODE_WIDTH);
+    atomwise_forward(0, count, atomwise.on_device(), y, x, kept);
     check_ends(x, n, NODE_WIDTH);
-    atomwise_backward(0, count, atomwise.on_device(), x, y);
-    check_ends(y, n, NODE_WIDTH);
-    rms_norm_sh_backward(0, count, w, x, x, y);
+    atomwise_backward(0, count, atomwise.on_device(), kept, y);
     check_ends(y, n, NODE_WIDTH);
     energy_head(0, count, element, head.on_device(), 1, x, energy, y);
     check_ends(y, n, NODE_WIDTH);
     check_ends(energy, n, 1);
     MUST(cudaGetLastError());
-    MUST(cudaFree(x));
-    MUST(cudaFree(y));
+    for (void *array : {(void *)x, (void *)y, (void *)kept.rows, (void *)kept.inverse})
+        MUST(cudaFree(array));
 }
 
 int main(void) {
     if (!gpu_is_there()) return CHECK_SKIPPED;
     for (int count : {0, 1, 5, 33, 1000}) {
-        test_norm(count, 0, true);
-        test_norm(count, 3, false);
+        test_norm<float>(count, 0, true);
+        test_norm<__half>(count, 3, false);
+        test_keep<float>(count);
+        test_keep<__half>(count);
         test_embed(count);
-        test_atomwise(count, 1, 1);
-        test_atomwise(count, 1, 1e6);
-        test_atomwise(count, 60, 1); /* exp(-x) overflows where x < -88 */
+        test_atomwise<float>(count, 1, 1);
+        test_atomwise<__half>(count, 1, 1);
+        test_atomwise<float>(count, 1, 1e6);
+        test_atomwise<__half>(count, 1, 1e6);
+        test_atomwise<float>(count, 60, 1); /* exp(-x) overflows where x < -88 */
+        test_atomwise<__half>(count, 60, 1);
         test_head(count);
     }
     /* one block, a full one, one row more, and several */

@@ -23,7 +23,9 @@ DOCUMENTS = {  # and the folder that its commands run in
     "potentials/README.md": ".",
     "docs/accuracy.md": ".",
     "docs/ase.md": ".",
+    "docs/decisions.md": ".",
     "docs/file-format.md": ".",
+    "docs/model.md": ".",
     "docs/pair_umas.md": ".",
     "docs/performance.md": ".",
     "examples/README.md": "examples",
@@ -73,10 +75,10 @@ NOT_HERE = {
     "OMP_NUM_THREADS=16 lmp -in in.bench-2000": CORES,
     "OMP_NUM_THREADS=8 lmp -in in.umas.nve": CORES,
     "OMP_NUM_THREADS=2 mpirun -n 4 lmp": CORES,
+    "pair_style umas task NAME": "is the syntax of all that may be written",
     "pair_style umas/gpu": GPU,
     "mpirun -n 4 lmp -in in.slab -var style umas/gpu": GPU,
     "tools/bench/scaling.py": "needs several GPUs",
-    "pair_style umas task NAME": "is the syntax of all that may be written",
     "pair_coeff * * FILE": "is a line of syntax",
 }
 
@@ -161,7 +163,9 @@ def is_program(word):
 
 def reason_not_to_run(command):
     for part, reason in NOT_HERE.items():
-        if command.startswith(part) or (part.startswith("--") and part in command):
+        if any(line.startswith(part) for line in command.splitlines()) or (
+            part.startswith("--") and part in command
+        ):
             used.add(part)
             return reason
     return None

@@ -1,3 +1,4 @@
+/* Arrays for tests of stages: arrays.h. */
 #include "arrays.h"
 
 #include <math.h>

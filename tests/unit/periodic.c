@@ -1,3 +1,4 @@
+/* Ghosts and neighbour lists of small cells, by brute force: periodic.h. */
 #include "periodic.h"
 
 #include <math.h>

@@ -1,3 +1,4 @@
+/* Ranks as threads of one process: rank_threads.h. */
 #define _POSIX_C_SOURCE 200809L /* NOLINT(bugprone-reserved-identifier): POSIX wants it */
 
 #include "rank_threads.h"

@@ -1,3 +1,4 @@
+/* Small models and structures, and their evaluation: small_systems.h. */
 #include "small_systems.h"
 
 #include <math.h>

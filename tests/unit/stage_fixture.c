@@ -1,3 +1,4 @@
+/* A random model and a chunk of edges for tests of stages: stage_fixture.h. */
 #include "stage_fixture.h"
 
 #include <math.h>

@@ -1,3 +1,4 @@
+/* Checking and timing the evaluations of one structure: bench_measure.h. */
 #if !defined(_POSIX_C_SOURCE) || _POSIX_C_SOURCE < 200809L
 #define _POSIX_C_SOURCE 200809L
 #endif

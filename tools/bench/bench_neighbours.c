@@ -1,3 +1,4 @@
+/* Ghosts and candidates of a periodic structure by cells: bench_neighbours.h. */
 #include "bench_neighbours.h"
 
 #include <limits.h>

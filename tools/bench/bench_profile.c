@@ -1,3 +1,4 @@
+/* The table of --profile: bench_profile.h. */
 #include "bench_profile.h"
 
 #include <math.h>

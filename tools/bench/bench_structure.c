@@ -1,3 +1,4 @@
+/* Crystals, and reading and writing extended XYZ files: bench_structure.h. */
 #include "bench_structure.h"
 
 #include <errno.h>
