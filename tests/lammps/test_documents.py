@@ -79,6 +79,7 @@ NOT_HERE = {
     "pair_style umas/gpu": GPU,
     "mpirun -n 4 lmp -in in.slab -var style umas/gpu": GPU,
     "tools/bench/scaling.py": "needs several GPUs",
+    "python tools/bench/ase_step.py": "needs a checkpoint, fairchem and PyTorch beside umas",
     "pair_coeff * * FILE": "is a line of syntax",
 }
 
