@@ -2,6 +2,7 @@
 
 option(UMAS_NATIVE "Compile for this machine's processor (the result may not run on others)" OFF)
 option(UMAS_SANITIZE "Build with the address and undefined-behaviour sanitizers" OFF)
+option(UMAS_WHEEL "Install as the Python package is laid out (pyproject.toml sets it)" OFF)
 option(UMAS_LINT "Test the sources' format and run clang-tidy" OFF)
 
 if(NOT CMAKE_BUILD_TYPE)

@@ -24,3 +24,14 @@ if(UMAS_CUDA)
         message(STATUS "No CUDA compiler: the CUDA engine is left out")
     endif()
 endif()
+
+# The engine opens cuBLAS and NCCL at run time.  In a wheel its libraries look for those that pip
+# installs beside it: folders of site-packages.
+set(UMAS_NVIDIA_FOLDERS "")
+if(UMAS_WHEEL AND UMAS_CUDA_FOUND)
+    if(NOT CUDAToolkit_VERSION_MAJOR EQUAL 13)
+        message(FATAL_ERROR "The wheel's extra [gpu] in pyproject.toml brings cuBLAS of CUDA 13, but "
+                            "${CMAKE_CUDA_COMPILER} is of CUDA ${CUDAToolkit_VERSION}.")
+    endif()
+    set(UMAS_NVIDIA_FOLDERS nvidia/cu13/lib nvidia/nccl/lib)
+endif()

@@ -12,6 +12,9 @@ install(FILES include/umas.h DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
 install(FILES LICENSE DESTINATION "${CMAKE_INSTALL_DOCDIR}")
 install(FILES potentials/student-SiO.safetensors
         DESTINATION "${CMAKE_INSTALL_DATADIR}/umas/potentials")
+install(DIRECTORY examples/ DESTINATION "${CMAKE_INSTALL_DOCDIR}/examples"
+        FILES_MATCHING PATTERN "in.*" PATTERN "data.*" PATTERN "plot_demo.py"
+        PATTERN "README.md")
 if(UMAS_BLAS_WHEEL)
     install(PROGRAMS "${UMAS_BLAS_WHEEL}" DESTINATION "${CMAKE_INSTALL_LIBDIR}/umas")
     install(FILES ${UMAS_BLAS_LICENSE} DESTINATION "${CMAKE_INSTALL_DOCDIR}"

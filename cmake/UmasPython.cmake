@@ -2,7 +2,8 @@
 #
 # umas_python_require(REQUIREMENT... [HINT TEXT]) installs what is not there yet; a list inside the
 # environment remembers what is, so that configuring again costs nothing.  UMAS_PYTHON is the
-# environment's interpreter and UMAS_PYTHON_SITE its package folder, both set by the first call.
+# environment's interpreter and UMAS_PYTHON_SITE its package folder, both set by the first call.  It is
+# run with -I: a PYTHONPATH, as that of pip when it builds the wheel, is not for it.
 
 set(UMAS_VENV "${PROJECT_BINARY_DIR}/venv" CACHE PATH "Virtual environment for PyPI packages")
 set(UMAS_PYTHON "${UMAS_VENV}/bin/python")
@@ -10,7 +11,7 @@ set(UMAS_PYTHON "${UMAS_VENV}/bin/python")
 find_package(Python3 3.10 REQUIRED COMPONENTS Interpreter)
 
 function(umas_python_create_venv)
-    execute_process(COMMAND "${UMAS_PYTHON}" -m pip --version
+    execute_process(COMMAND "${UMAS_PYTHON}" -I -m pip --version
                     RESULT_VARIABLE failed OUTPUT_QUIET ERROR_QUIET)
     if(NOT failed)
         return()
@@ -41,7 +42,7 @@ function(umas_python_require)
     if(missing)
         list(JOIN missing ", " names)
         message(STATUS "Installing ${names} from PyPI into ${UMAS_VENV}")
-        execute_process(COMMAND "${UMAS_PYTHON}" -m pip --disable-pip-version-check install --quiet
+        execute_process(COMMAND "${UMAS_PYTHON}" -I -m pip --disable-pip-version-check install --quiet
                                 ${missing}
                         RESULT_VARIABLE failed OUTPUT_VARIABLE output ERROR_VARIABLE output)
         if(failed)
@@ -51,7 +52,7 @@ function(umas_python_require)
         file(APPEND "${list}" "${lines}\n")
     endif()
     if(NOT UMAS_PYTHON_SITE)
-        execute_process(COMMAND "${UMAS_PYTHON}" -c
+        execute_process(COMMAND "${UMAS_PYTHON}" -I -c
                                 "import sysconfig; print(sysconfig.get_path('platlib'))"
                         OUTPUT_VARIABLE site OUTPUT_STRIP_TRAILING_WHITESPACE
                         COMMAND_ERROR_IS_FATAL ANY)
@@ -70,7 +71,7 @@ function(umas_python_fetch_source source)
     endif()
     string(REGEX MATCH "^(.*)-([^-]*)$" matched "${source}")
     message(STATUS "Downloading ${source} from PyPI into ${folder}")
-    execute_process(COMMAND "${UMAS_PYTHON}" -m pip --disable-pip-version-check download --quiet
+    execute_process(COMMAND "${UMAS_PYTHON}" -I -m pip --disable-pip-version-check download --quiet
                             --no-deps --no-binary "${CMAKE_MATCH_1}" --dest "${folder}"
                             "${CMAKE_MATCH_1}==${CMAKE_MATCH_2}"
                     RESULT_VARIABLE failed OUTPUT_VARIABLE output ERROR_VARIABLE output)

@@ -41,9 +41,11 @@ template <typename F> bool find(void *file, const char *name, F &function) {
 
 bool load(product_library *l) {
     l->file = dlopen(LIBRARY_NAME, RTLD_NOW | RTLD_LOCAL);
+#ifdef UMAS_CUDA_LIBRARY_DIR
     if (!l->file)
         l->file = dlopen((UMAS_CUDA_LIBRARY_DIR "/libcublas.so." TEXT(CUBLAS_VER_MAJOR)),
                          RTLD_NOW | RTLD_LOCAL);
+#endif
     return l->file && find(l->file, "cublasCreate_v2", l->create) &&
            find(l->file, "cublasDestroy_v2", l->destroy) &&
            find(l->file, "cublasSetStream_v2", l->set_stream) &&
@@ -65,7 +67,8 @@ umas_status products_open(cudaStream_t stream, product_library **library, umas_e
         products_close(l);
         *library = nullptr;
         return umas_fail(error, UMAS_ERROR_DEVICE,
-                         "cannot open %s; put the CUDA run-time libraries on LD_LIBRARY_PATH",
+                         "cannot open %s; put the CUDA run-time libraries on LD_LIBRARY_PATH, or, "
+                         "for umas from pip, pip install 'umas[gpu]'",
                          LIBRARY_NAME);
     }
     if (cudaMalloc(&l->workspace, PRODUCT_WORKSPACE) != cudaSuccess) {

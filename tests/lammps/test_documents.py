@@ -1,7 +1,7 @@
 """Every command and deck of the manuals runs as it is written.
 
 Commands are the lines of an indented block that begins with a program, decks those of one that
-begins with a command of LAMMPS.  They run in a copy of the sources' folders, where build/venv and
+begins with a command of LAMMPS, scripts those of one that begins with an import of Python.  They run in a copy of the sources' folders, where build/venv and
 build/demo are the environment and the build of this test.  Small models stand for those that a
 reader has, and what begins with /path/to is put in.
 """
@@ -22,6 +22,7 @@ DOCUMENTS = {  # and the folder that its commands run in
     "README.md": ".",
     "potentials/README.md": ".",
     "docs/accuracy.md": ".",
+    "docs/ase.md": ".",
     "docs/decisions.md": ".",
     "docs/file-format.md": ".",
     "docs/model.md": ".",
@@ -37,15 +38,22 @@ LAMMPS_COMMANDS = {"pair_style", "pair_coeff", "plugin", "units"}
 # how the blocks of output begin
 OUTPUTS = ("umas 0.1.0: ", "100% tests passed", '{"crc32":', "pair umas: ", "rows between GPUs ")
 
+# how a block begins that the one before it prints
+PRINTED = ("(3, 5) two atoms ",)
+
 # What cannot run here, by how it begins or by a part of it, and why.
 BUILDS = "builds everything, which is how this test came to run"
 TRAINING = "needs PyTorch, fairchem and hours; the test of label slow trains on a share of the data"
 GATED = "needs an account that Meta has granted access"
 GPU = "needs a GPU"
 ANOTHER = "builds for another LAMMPS and runs the tests there"
+WHEEL = "is of a wheel; python.wheel makes one, installs it and does this"
 CORES = "needs eight or sixteen cores; examples and bench_deck run these decks"
 NOT_HERE = {
     "cmake --workflow": BUILDS,
+    'pip install "umas-0.1.0-': WHEEL,
+    "cd demo && umas-lammps -in in.demo": WHEEL,
+    "umas-lammps -in in.demo": WHEEL,
     "cmake -B build/release": BUILDS + "; package.install installs and uses the result",
     "cmake --build build/release": BUILDS,
     "cmake --install build/release": BUILDS,
@@ -84,6 +92,7 @@ NOT_HERE = {
     "pair_style umas/gpu": GPU,
     "mpirun -n 4 lmp -in in.slab -var style umas/gpu": GPU,
     "tools/bench/scaling.py": "needs several GPUs",
+    "python tools/bench/ase_step.py": "needs a checkpoint, fairchem and PyTorch beside umas",
     "pair_coeff * * FILE": "is a line of syntax",
 }
 
@@ -193,9 +202,10 @@ class Reader:
         self.programs.mkdir()
         for program in (options.lmp, options.mpirun, *sorted(options.build.glob("tools/umas-*"))):
             if program.exists():  # no link: mpirun looks for its parts where it was started
-                start = self.programs / program.name
-                start.write_text(f'#!/bin/sh\nexec "{program}" "$@"\n')
-                start.chmod(0o755)
+                self.add_program(program.name, f'"{program}"')
+        package = f'env PYTHONPATH="{options.build}/python" "{options.venv}/bin/python" -B'
+        self.add_program("python", package)
+        self.add_program("umas-lammps", f'{package} -c "import umas.commands as c; c.lammps()"')
         (root / "uma-s-1p2p1.pt").symlink_to(SOURCE / "tests" / "golden" / "uma-1.2.1.pt")
         (root / "checkpoints").mkdir()
         (root / "checkpoints" / "uma-s-1p2p1.pt").symlink_to(root / "uma-s-1p2p1.pt")
@@ -210,18 +220,25 @@ class Reader:
         (root / "examples" / "uma-s-1p2p1.safetensors").symlink_to(options.random_model)
         (root / "examples" / "umasplugin.so").symlink_to(options.plugin)
 
+    def add_program(self, name, command):
+        start = self.programs / name
+        start.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
+        start.chmod(0o755)
+
     def fill_in(self, text):
         text = text.replace("/path/to/umasplugin.so", str(self.options.plugin))
         return text.replace("/path/to/model.safetensors", str(self.root / "model.safetensors"))
 
     def run(self, what, command, folder):
         environment = dict(os.environ, PATH=f"{self.programs}:{os.environ['PATH']}")
+        environment["UMAS_CACHE"] = str(self.root / "cache")
         # Output goes to a file: a rank that outlives mpirun would keep a pipe open.
         with open(self.root / "output", "w+") as output:
             status = subprocess.run(
                 command,
                 cwd=self.root / folder,
                 env=environment,
+                executable=shutil.which(command[0], path=environment["PATH"]),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -233,6 +250,11 @@ class Reader:
             fail(f"{what}: exit status {status}\n{text[-3000:]}")
         else:
             print(f"ok   {what}", flush=True)
+        self.printed = text
+
+    def run_script(self, name, block):
+        (self.root / "script.py").write_text(self.fill_in("\n".join(block)))
+        self.run(f"{name}: {block[-1].strip()}", ["python", "script.py"], DOCUMENTS[name])
 
     def run_commands(self, name, block):
         script, joined = [], "\n".join(block).replace("\\\n", "").splitlines()
@@ -281,6 +303,11 @@ def check_document(reader, name):
             reader.run_commands(name, block)
         elif first_word(block[0]) in LAMMPS_COMMANDS:
             reader.run_deck(name, block)
+        elif first_word(block[0]) in ("from", "import"):
+            reader.run_script(name, block)
+        elif block[0].startswith(PRINTED):
+            if "\n".join(block) not in reader.printed:
+                fail(f"{name}: {block[0]} is not in what is printed: {reader.printed}")
         elif not block[0].startswith(OUTPUTS):
             fail(f"{name}: neither command, deck nor an output that is known: {block[0]!r}")
 
@@ -300,7 +327,8 @@ def main():
         parser.add_argument(f"--{name}", type=Path, required=True)
     options = parser.parse_args()
     if options.lmp.parent != options.build:
-        NOT_HERE["LD_LIBRARY_PATH=build/venv/lib"] = "is for the LAMMPS that umas downloads"
+        for part in ("LD_LIBRARY_PATH=build/venv/lib", "mpirun -n 4 umas-lammps -in in.slab"):
+            NOT_HERE[part] = "is for the LAMMPS that umas downloads"
     for program in options.build.glob("tools/umas-*"):
         if not program.exists():
             fail(f"{program} leads nowhere")
