@@ -18,22 +18,22 @@
 
 namespace {
 
-constexpr int LANES = 4;
+constexpr int GROUPS = 4;
 constexpr float SCALE = 1.0f / 5.0f; /* fairchem's rescale factor of the sum over neighbours */
 constexpr int WIDTH = 3 * CHANNELS;
 
-__global__ void __launch_bounds__(LANES *ROW_THREADS)
+__global__ void __launch_bounds__(GROUPS *ROW_THREADS)
     forward(edge_list edges, radial_table table, float *x) {
-    __shared__ float2 shared[(LANES - 1) * 9 * ROW_THREADS];
+    __shared__ float2 shared[(GROUPS - 1) * 9 * ROW_THREADS];
     int node = blockIdx.x;
     row_thread t;
     float2 sum[9];
 #pragma unroll
     for (int k = 0; k < 9; k++) sum[k] = make_float2(0, 0);
     const int2 in = make_int2(edges.first[node], edges.first[node + 1]);
-    for (int e = in.x + t.lane; e < in.y; e += LANES) {
+    for (int e = in.x + t.group; e < in.y; e += GROUPS) {
         edge_record r(edges.record + (size_t)e * EDGE_RECORD);
-        radial_piece piece(table, edges.place[e], WIDTH);
+        radial_piece piece(table, edges.table_index[e], WIDTH);
         float factor = SCALE * r.envelope();
         float2 y[9];
 #pragma unroll
@@ -45,8 +45,8 @@ __global__ void __launch_bounds__(LANES *ROW_THREADS)
         }
         rotate_back_add(r, y, sum);
     }
-    sum_lanes<LANES>(shared, sum);
-    if (t.lane > 0) return;
+    sum_groups<GROUPS>(shared, sum);
+    if (t.group > 0) return;
     float *to = x + (size_t)node * NODE_WIDTH + t.channel;
 #pragma unroll
     for (int k = 0; k < 9; k++) {
@@ -55,7 +55,7 @@ __global__ void __launch_bounds__(LANES *ROW_THREADS)
     }
 }
 
-__global__ void __launch_bounds__(LANES *ROW_THREADS)
+__global__ void __launch_bounds__(GROUPS *ROW_THREADS)
     backward(edge_list edges, radial_table table, const float *__restrict__ g_x,
              edge_gradient gradient) {
     int node = blockIdx.x;
@@ -63,9 +63,9 @@ __global__ void __launch_bounds__(LANES *ROW_THREADS)
     float2 g[9];
     load_node(g_x, node, t.channel, g);
     const int2 in = make_int2(edges.first[node], edges.first[node + 1]);
-    for (int e = in.x + t.lane; e < in.y; e += LANES) {
+    for (int e = in.x + t.group; e < in.y; e += GROUPS) {
         edge_record r(edges.record + (size_t)e * EDGE_RECORD);
-        radial_piece piece(table, edges.place[e], WIDTH);
+        radial_piece piece(table, edges.table_index[e], WIDTH);
         float4 *to = gradient.target + 2 * (size_t)e + t.channel / WARP_CHANNELS;
         const float4 before = *to; /* read early, it is needed late */
         float2 q[9], y[9];
@@ -93,12 +93,12 @@ __global__ void __launch_bounds__(LANES *ROW_THREADS)
 void edge_degree_embedding_forward(cudaStream_t stream, const edge_list &edges, radial_table table,
                                    float *x) {
     if (edges.owned == 0) return;
-    forward<<<(unsigned)edges.owned, LANES * ROW_THREADS, 0, stream>>>(edges, table, x);
+    forward<<<(unsigned)edges.owned, GROUPS * ROW_THREADS, 0, stream>>>(edges, table, x);
 }
 
 void edge_degree_embedding_backward(cudaStream_t stream, const edge_list &edges, radial_table table,
                                     const float *g_x, edge_gradient gradient) {
     if (edges.owned == 0) return;
-    backward<<<(unsigned)edges.owned, LANES * ROW_THREADS, 0, stream>>>(edges, table, g_x,
-                                                                        gradient);
+    backward<<<(unsigned)edges.owned, GROUPS * ROW_THREADS, 0, stream>>>(edges, table, g_x,
+                                                                         gradient);
 }

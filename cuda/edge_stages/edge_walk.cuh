@@ -67,7 +67,7 @@ template <int BYTES> __device__ __forceinline__ void copy_cached(void *to, const
 __device__ __forceinline__ void copies_wait() { asm volatile("cp.async.wait_all;" ::: "memory"); }
 
 /* An address to which constants are added, as the instructions can, and not part of a sum before it. */
-template <typename T> __device__ __forceinline__ T *fixed(T *address) {
+template <typename T> __device__ __forceinline__ T *opaque_address(T *address) {
     asm volatile("" : "+l"(address));
     return address;
 }
@@ -91,7 +91,7 @@ template <int ROWS, bool CACHED = false, typename S>
 __device__ __forceinline__ void copy_rows_ahead(S *to, const S *from, int pitch) {
     constexpr int WORDS = WARP_CHANNELS * (int)sizeof(S) / 16, IN_WORD = 16 / (int)sizeof(S);
     const int lane = threadIdx.x % 32;
-    from = fixed(from + (lane / WORDS) * pitch + lane % WORDS * IN_WORD);
+    from = opaque_address(from + (lane / WORDS) * pitch + lane % WORDS * IN_WORD);
     to += lane * IN_WORD;
 #pragma unroll
     for (int i = 0; i < ROWS * WORDS; i += 32)
@@ -105,9 +105,9 @@ __device__ __forceinline__ void copy_rows_ahead(S *to, const S *from, int pitch)
 
 /* Shared memory of a warp: two places for what it reads of an edge. */
 template <typename Inputs> struct warp_ring { Inputs of_edge[2]; };
-/* ... of LANES groups of two warps */
-template <typename Inputs, int LANES> constexpr size_t ring_memory() {
-    return LANES * 2 * sizeof(warp_ring<Inputs>);
+/* ... of GROUPS groups of two warps */
+template <typename Inputs, int GROUPS> constexpr size_t ring_memory() {
+    return GROUPS * 2 * sizeof(warp_ring<Inputs>);
 }
 template <typename Inputs>
 __device__ __forceinline__ warp_ring<Inputs> &ring_of_warp(char *shared) {
@@ -115,15 +115,16 @@ __device__ __forceinline__ warp_ring<Inputs> &ring_of_warp(char *shared) {
 }
 
 /* Calls use(edge, inputs) for every edge of the walk, and fetch(edge, inputs), which copies ahead, one
- * edge earlier; where that depends on something itself, peek(edge, place) copies this two edges earlier
- * to the place, one of four, that the others are called with, too. */
-template <typename Inputs, typename Peek, typename Fetch, typename Use>
-__device__ __forceinline__ void walk_edges(edge_walk walk, warp_ring<Inputs> &ring, Peek &&peek,
-                                           Fetch &&fetch, Use &&use) {
+ * edge earlier; where that depends on something itself, prefetch_index(edge, slot) copies this two edges earlier
+ * to the slot, one of four, that the others are called with, too. */
+template <typename Inputs, typename PrefetchIndex, typename Fetch, typename Use>
+__device__ __forceinline__ void walk_edges(edge_walk walk, warp_ring<Inputs> &ring,
+                                           PrefetchIndex &&prefetch_index, Fetch &&fetch,
+                                           Use &&use) {
     int turn = 0;
     visited_edge now = walk.next(), then = walk.next();
-    if (now.edge >= 0) peek(now, 0);
-    if (then.edge >= 0) peek(then, 1);
+    if (now.edge >= 0) prefetch_index(now, 0);
+    if (then.edge >= 0) prefetch_index(then, 1);
     copies_wait();
     __syncwarp();
     if (now.edge >= 0) fetch(now, 0, ring.of_edge[0]);
@@ -133,7 +134,7 @@ __device__ __forceinline__ void walk_edges(edge_walk walk, warp_ring<Inputs> &ri
         __syncwarp();
         if (then.edge >= 0) {
             fetch(then, (turn + 1) % 4, ring.of_edge[(turn + 1) % 2]);
-            if (after.edge >= 0) peek(after, (turn + 2) % 4);
+            if (after.edge >= 0) prefetch_index(after, (turn + 2) % 4);
         }
         use(now, turn % 4, ring.of_edge[turn % 2]);
         now = then;
@@ -145,16 +146,16 @@ __device__ __forceinline__ void walk_edges(edge_walk walk, warp_ring<Inputs> &ri
 template <typename Inputs, typename Fetch, typename Use>
 __device__ __forceinline__ void walk_edges(edge_walk walk, warp_ring<Inputs> &ring, Fetch &&fetch,
                                            Use &&use) {
-    int place = 0;
+    int slot = 0;
     visited_edge now = walk.next();
     if (now.edge >= 0) fetch(now, ring.of_edge[0]);
     while (now.edge >= 0) {
         const visited_edge then = walk.next();
         copies_wait();
         __syncwarp();
-        place ^= 1;
-        if (then.edge >= 0) fetch(then, ring.of_edge[place]);
-        use(now, ring.of_edge[place ^ 1]);
+        slot ^= 1;
+        if (then.edge >= 0) fetch(then, ring.of_edge[slot]);
+        use(now, ring.of_edge[slot ^ 1]);
         now = then;
     }
 }

@@ -20,7 +20,7 @@ template <typename S, int ROWS>
 __global__ void forward(edge_list edges, edge_span span, const float *__restrict__ bias,
                         const S *__restrict__ conv_1, S *__restrict__ gated) {
     row_thread t;
-    int e = blockIdx.x * EDGES + t.lane;
+    int e = blockIdx.x * EDGES + t.group;
     if (span.begin + e >= min(span.begin + span.size, *edges.end)) return;
     const S *from = conv_1 + (size_t)e * conv_1_width(ROWS) + t.channel;
     S *to = gated + (size_t)e * gated_width(ROWS) + t.channel;
@@ -40,8 +40,8 @@ __global__ void forward(edge_list edges, edge_span span, const float *__restrict
         if (i == 2) {
             v = make_float2(silu(v.x), silu(v.y));
         } else {
-            float2 open = gate[degree_of_row(i - 2) - 1];
-            v = make_float2(v.x * open.x, v.y * open.y);
+            float2 g = gate[degree_of_row(i - 2) - 1];
+            v = make_float2(v.x * g.x, v.y * g.y);
         }
         store_pair(to + (i + 1) * CHANNELS, v);
     }
@@ -52,16 +52,16 @@ template <typename S, int ROWS>
 __global__ void backward(edge_list edges, edge_span span, const S *__restrict__ gated,
                          const S *__restrict__ g_gated, S *__restrict__ g_conv_1) {
     row_thread t;
-    int e = blockIdx.x * EDGES + t.lane;
+    int e = blockIdx.x * EDGES + t.group;
     if (span.begin + e >= min(span.begin + span.size, *edges.end)) return;
     const S *y = gated + (size_t)e * gated_width(ROWS) + t.channel;
     const S *g_y = g_gated + (size_t)e * gated_width(ROWS) + GATE_INPUTS + t.channel;
     S *to = g_conv_1 + (size_t)e * conv_1_width(ROWS) + t.channel;
-    float2 open[2], g_gate[2];
+    float2 gate[2], g_gate[2];
 #pragma unroll
     for (int l = 0; l < 2; l++) {
-        float2 gate = load_pair(y + l * CHANNELS);
-        open[l] = make_float2(sigmoid(gate.x), sigmoid(gate.y));
+        const float2 in = load_pair(y + l * CHANNELS);
+        gate[l] = make_float2(sigmoid(in.x), sigmoid(in.y));
         g_gate[l] = make_float2(0, 0);
     }
     float2 scalar = load_pair(y + 2 * CHANNELS), g = load_pair(g_y);
@@ -73,12 +73,12 @@ __global__ void backward(edge_list edges, edge_span span, const S *__restrict__ 
         float2 row = load_pair(y + GATE_INPUTS + k * CHANNELS);
         g = load_pair(g_y + k * CHANNELS);
         g_gate[l] = make_float2(fmaf(g.x, row.x, g_gate[l].x), fmaf(g.y, row.y, g_gate[l].y));
-        store_pair(to + (k + 2) * CHANNELS, make_float2(g.x * open[l].x, g.y * open[l].y));
+        store_pair(to + (k + 2) * CHANNELS, make_float2(g.x * gate[l].x, g.y * gate[l].y));
     }
 #pragma unroll
     for (int l = 0; l < 2; l++)
         store_pair(to + l * CHANNELS,
-                   make_float2(g_gate[l].x * (1 - open[l].x), g_gate[l].y * (1 - open[l].y)));
+                   make_float2(g_gate[l].x * (1 - gate[l].x), g_gate[l].y * (1 - gate[l].y)));
 }
 
 } // namespace

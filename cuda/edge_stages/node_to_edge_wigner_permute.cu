@@ -24,8 +24,8 @@ namespace {
 
 /* Groups of ROW_THREADS threads that share a node's edges, and blocks that do, forward: few nodes
  * need many to fill the GPU. */
-constexpr int FORWARD_LANES = 4, MOST_SPLITS = 4;
-constexpr int BACKWARD_LANES = 4;
+constexpr int FORWARD_GROUPS = 4, MOST_SPLITS = 4;
+constexpr int BACKWARD_GROUPS = 4;
 constexpr int FEW_NODES = 600;
 /* What a block may have of shared memory on every GPU of these, less what is not asked for. */
 constexpr size_t SHARED_MEMORY = 98 << 10;
@@ -42,7 +42,7 @@ template <typename S> struct radial_reader<stored_radials<S>> {
     __device__ __forceinline__ radial_reader(const stored_radials<S> &radials, const edge_list &,
                                              char *)
         : from(radials) {}
-    __device__ __forceinline__ void peek(visited_edge, int) const {}
+    __device__ __forceinline__ void prefetch_index(visited_edge, int) const {}
     /* row: of the chunk */
     template <int ROWS, int ARRAYS>
     __device__ __forceinline__ void fetch(S *to, int row, int channel, int) const {
@@ -53,7 +53,7 @@ template <typename S> struct radial_reader<stored_radials<S>> {
                                               from.radial_slope + at, 2 * CHANNELS);
     }
     /* what value and slope need to know of an edge */
-    __device__ __forceinline__ float beyond(int) const { return 0; }
+    __device__ __forceinline__ float fraction(int) const { return 0; }
     template <int ROWS> __device__ __forceinline__ float2 value(const S *at, int i, float) const {
         return load_pair(at + i * WARP_CHANNELS);
     }
@@ -62,45 +62,46 @@ template <typename S> struct radial_reader<stored_radials<S>> {
     }
 };
 
-/* Where the places of a warp's next edges in tables are kept. */
-constexpr int PLACES_BYTES = 4 * (int)sizeof(radial_place);
+/* Where a warp keeps the table indices of its next edges. */
+constexpr int INDICES_BYTES = 4 * (int)sizeof(radial_index);
 
 template <> struct radial_reader<tabulated_radials> {
     using number = __half;
     static constexpr int FORWARD = PARABOLA_ROWS, BACKWARD = PARABOLA_ROWS;
     tabulated_radials from;
-    const radial_place *place_of;
-    radial_place *places; /* [4] */
+    const radial_index *index_of;
+    radial_index *indices; /* [4] */
 
     __device__ __forceinline__ radial_reader(const tabulated_radials &radials,
                                              const edge_list &edges, char *of_warp)
-        : from(radials), place_of(edges.place), places(reinterpret_cast<radial_place *>(of_warp)) {}
-    __device__ __forceinline__ void peek(visited_edge v, int place) const {
+        : from(radials), index_of(edges.table_index),
+          indices(reinterpret_cast<radial_index *>(of_warp)) {}
+    __device__ __forceinline__ void prefetch_index(visited_edge v, int slot) const {
         if (threadIdx.x % 32 == 0)
-            copy_cached<sizeof(radial_place)>(places + place, place_of + v.edge);
+            copy_cached<sizeof(radial_index)>(indices + slot, index_of + v.edge);
     }
     template <int ROWS, int ARRAYS>
-    __device__ __forceinline__ void fetch(__half *to, int, int channel, int place) const {
+    __device__ __forceinline__ void fetch(__half *to, int, int channel, int slot) const {
         copy_rows_ahead<ARRAYS * radials_of(ROWS), true>(
             to,
-            from.values + (size_t)places[place].knot * (PARABOLA_ROWS * radial_width(ROWS)) +
+            from.values + (size_t)indices[slot].knot * (PARABOLA_ROWS * radial_width(ROWS)) +
                 channel,
             2 * CHANNELS);
     }
-    __device__ __forceinline__ float beyond(int place) const { return places[place].beyond; }
+    __device__ __forceinline__ float fraction(int slot) const { return indices[slot].fraction; }
     template <int ROWS>
-    __device__ __forceinline__ float2 value(const __half *at, int i, float beyond) const {
+    __device__ __forceinline__ float2 value(const __half *at, int i, float fraction) const {
         float2 v = load_pair(at + i * WARP_CHANNELS);
         float2 s = load_pair(at + (radials_of(ROWS) + i) * WARP_CHANNELS);
-        add_scaled(s, 0.5f * beyond - 0.5f,
+        add_scaled(s, 0.5f * fraction - 0.5f,
                    load_pair(at + (2 * radials_of(ROWS) + i) * WARP_CHANNELS));
-        add_scaled(v, beyond * from.step, s);
+        add_scaled(v, fraction * from.step, s);
         return v;
     }
     template <int ROWS>
-    __device__ __forceinline__ float2 slope(const __half *at, int i, float beyond) const {
+    __device__ __forceinline__ float2 slope(const __half *at, int i, float fraction) const {
         float2 v = load_pair(at + (radials_of(ROWS) + i) * WARP_CHANNELS);
-        add_scaled(v, beyond - 0.5f, load_pair(at + (2 * radials_of(ROWS) + i) * WARP_CHANNELS));
+        add_scaled(v, fraction - 0.5f, load_pair(at + (2 * radials_of(ROWS) + i) * WARP_CHANNELS));
         return v;
     }
 };
@@ -121,45 +122,47 @@ template <typename Radials, int ROWS> struct alignas(16) backward_inputs {
 };
 
 /* Groups that share a node's edges backward where there are few nodes. */
-template <typename Radials> constexpr int backward_lanes_few() {
+template <typename Radials> constexpr int backward_groups_few() {
     constexpr size_t a_group = ring_memory<backward_inputs<Radials, 9>, 1>();
     return SHARED_MEMORY / a_group < 8 ? int(SHARED_MEMORY / a_group) : 8;
 }
 
 template <typename S, typename Radials, int ROWS>
-__global__ void __launch_bounds__(FORWARD_LANES *ROW_THREADS, 4)
+__global__ void __launch_bounds__(FORWARD_GROUPS *ROW_THREADS, 4)
     forward(edge_list edges, edge_span span, const float *__restrict__ h, Radials radials,
             S *__restrict__ message) {
     extern __shared__ __align__(16) char shared[];
     using inputs = forward_inputs<Radials, ROWS>;
     using reader = radial_reader<Radials>;
     row_thread t;
-    __shared__ __align__(16) char places[FORWARD_LANES * 2][PLACES_BYTES];
-    const reader radial(radials, edges, places[threadIdx.x / 32]);
+    __shared__ __align__(16) char indices[FORWARD_GROUPS * 2][INDICES_BYTES];
+    const reader radial(radials, edges, indices[threadIdx.x / 32]);
     const int visits = visit_count(edges);
     for (int i = blockIdx.x; i < visits; i += gridDim.x) {
         const node_visit visit = visit_of(edges, i);
         float2 x[9];
         load_node(h, visit.node, t.channel, x);
         walk_edges(
-            edge_walk(edges, visit, FORWARD_LANES * blockIdx.y + t.lane, FORWARD_LANES * gridDim.y),
-            ring_of_warp<inputs>(shared), [&](visited_edge v, int place) { radial.peek(v, place); },
-            [&](visited_edge v, int place, inputs &to) {
+            edge_walk(edges, visit, FORWARD_GROUPS * blockIdx.y + t.group,
+                      FORWARD_GROUPS * gridDim.y),
+            ring_of_warp<inputs>(shared),
+            [&](visited_edge v, int slot) { radial.prefetch_index(v, slot); },
+            [&](visited_edge v, int slot, inputs &to) {
                 radial.template fetch<ROWS, reader::FORWARD>(
-                    to.radial, v.edge - span.begin, v.side * CHANNELS + t.warp_channel(), place);
+                    to.radial, v.edge - span.begin, v.side * CHANNELS + t.warp_channel(), slot);
                 copy_ahead<sizeof to.record>(to.record,
                                              edges.record + (size_t)v.edge * EDGE_RECORD);
             },
-            [&](visited_edge v, int place, const inputs &from) {
+            [&](visited_edge v, int slot, const inputs &from) {
                 float2 y[9];
                 rotate(edge_record(from.record), x, y);
-                const float beyond = radial.beyond(place);
+                const float fraction = radial.fraction(slot);
                 S *to = message + (size_t)(v.edge - span.begin) * message_width(ROWS) +
                         v.side * CHANNELS + t.channel;
 #pragma unroll
                 for (int k = 0; k < ROWS; k++) {
                     float2 s = radial.template value<ROWS>(from.radial + t.channel_in_warp(),
-                                                           radial_of_row(k), beyond);
+                                                           radial_of_row(k), fraction);
                     float2 row = y[l_major_of_row(k)];
                     store_pair(to + k * 2 * CHANNELS, make_float2(row.x * s.x, row.y * s.y));
                 }
@@ -173,7 +176,7 @@ __global__ void __launch_bounds__(FORWARD_LANES *ROW_THREADS, 4)
  * channel: in the warp's */
 template <typename Radials, int ROWS>
 __device__ __forceinline__ float3 absorb(const backward_inputs<Radials, ROWS> &from, int channel,
-                                         const radial_reader<Radials> &radial, float beyond,
+                                         const radial_reader<Radials> &radial, float fraction,
                                          const float2 (&x)[9], float2 (&g_x)[9]) {
     constexpr int RADIALS = radials_of(ROWS);
     edge_record r(from.record);
@@ -186,7 +189,7 @@ __device__ __forceinline__ float3 absorb(const backward_inputs<Radials, ROWS> &f
 #pragma unroll
     for (int k = 0; k < ROWS; k++) {
         float2 g = load_pair(from.g_message + k * WARP_CHANNELS + channel);
-        float2 s = radial.template value<ROWS>(from.radial + channel, radial_of_row(k), beyond);
+        float2 s = radial.template value<ROWS>(from.radial + channel, radial_of_row(k), fraction);
         float2 v = y[l_major_of_row(k)], &sum = g_scale[radial_of_row(k)];
         sum.x = fmaf(g.x, v.x, sum.x);
         sum.y = fmaf(g.y, v.y, sum.y);
@@ -196,14 +199,14 @@ __device__ __forceinline__ float3 absorb(const backward_inputs<Radials, ROWS> &f
 #pragma unroll
     for (int i = 0; i < RADIALS; i++)
         by_distance +=
-            dot(g_scale[i], radial.template slope<ROWS>(from.radial + channel, i, beyond));
+            dot(g_scale[i], radial.template slope<ROWS>(from.radial + channel, i, fraction));
     float2 turn = torque(g_y, y);
     rotate_back_add(r, g_y, g_x);
     return make_float3(turn.x, turn.y, by_distance);
 }
 
-template <typename S, typename Radials, int ROWS, int LANES>
-__global__ void __launch_bounds__(LANES *ROW_THREADS, LANES == 4 ? 2 : 1)
+template <typename S, typename Radials, int ROWS, int GROUPS>
+__global__ void __launch_bounds__(GROUPS *ROW_THREADS, GROUPS == 4 ? 2 : 1)
     backward(edge_list edges, edge_span span, const float *__restrict__ h, Radials radials,
              const S *__restrict__ g_message, float *__restrict__ g_h, bool add,
              edge_gradient gradient) {
@@ -217,8 +220,8 @@ __global__ void __launch_bounds__(LANES *ROW_THREADS, LANES == 4 ? 2 : 1)
     auto sum_of = [&](visited_edge v) {
         return to_target + ((v.side ? 0 : to_source) + 2 * (ptrdiff_t)v.edge);
     };
-    __shared__ __align__(16) char places[LANES * 2][PLACES_BYTES];
-    const reader radial(radials, edges, places[threadIdx.x / 32]);
+    __shared__ __align__(16) char indices[GROUPS * 2][INDICES_BYTES];
+    const reader radial(radials, edges, indices[threadIdx.x / 32]);
     const int visits = visit_count(edges);
     for (int i = blockIdx.x; i < visits; i += gridDim.x) {
         const node_visit visit = visit_of(edges, i);
@@ -227,25 +230,25 @@ __global__ void __launch_bounds__(LANES *ROW_THREADS, LANES == 4 ? 2 : 1)
 #pragma unroll
         for (int k = 0; k < 9; k++) g_x[k] = make_float2(0, 0);
         walk_edges(
-            edge_walk(edges, visit, t.lane, LANES), ring_of_warp<inputs>(shared),
-            [&](visited_edge v, int place) { radial.peek(v, place); },
-            [&](visited_edge v, int place, inputs &to) {
+            edge_walk(edges, visit, t.group, GROUPS), ring_of_warp<inputs>(shared),
+            [&](visited_edge v, int slot) { radial.prefetch_index(v, slot); },
+            [&](visited_edge v, int slot, inputs &to) {
                 const int row = v.edge - span.begin, channel = v.side * CHANNELS + t.warp_channel();
-                radial.template fetch<ROWS, reader::BACKWARD>(to.radial, row, channel, place);
+                radial.template fetch<ROWS, reader::BACKWARD>(to.radial, row, channel, slot);
                 copy_rows_ahead<ROWS>(to.g_message,
                                       g_message + (size_t)row * message_width(ROWS) + channel,
                                       2 * CHANNELS);
                 copy_ahead<sizeof to.record>(to.record, edges.record + (size_t)v.edge * EDGE_RECORD,
                                              sum_of(v));
             },
-            [&](visited_edge v, int place, const inputs &from) {
+            [&](visited_edge v, int slot, const inputs &from) {
                 const float3 g = absorb<Radials, ROWS>(from, t.channel_in_warp(), radial,
-                                                       radial.beyond(place), x, g_x);
+                                                       radial.fraction(slot), x, g_x);
                 add_to_gradient(sum_of(v), from.gradient, g);
             });
         __syncthreads();
-        sum_lanes<LANES>(reinterpret_cast<float2 *>(shared), g_x);
-        if (t.lane == 0) {
+        sum_groups<GROUPS>(reinterpret_cast<float2 *>(shared), g_x);
+        if (t.group == 0) {
             float *to = g_h + (size_t)visit.node * NODE_WIDTH + t.channel;
 #pragma unroll
             for (int k = 0; k < 9; k++) {
@@ -263,18 +266,18 @@ void launch_forward(cudaStream_t stream, const edge_list &edges, edge_span span,
                     const Radials &radials, S *message) {
     const unsigned splits = edges.nodes < FEW_NODES ? MOST_SPLITS : 1;
     launch_with_memory(forward<S, Radials, ROWS>, dim3(visit_blocks(edges, span), splits),
-                       FORWARD_LANES * ROW_THREADS,
-                       ring_memory<forward_inputs<Radials, ROWS>, FORWARD_LANES>(), stream, edges,
+                       FORWARD_GROUPS * ROW_THREADS,
+                       ring_memory<forward_inputs<Radials, ROWS>, FORWARD_GROUPS>(), stream, edges,
                        span, h, radials, message);
 }
 
-template <typename S, typename Radials, int ROWS, int LANES>
+template <typename S, typename Radials, int ROWS, int GROUPS>
 void launch_backward(cudaStream_t stream, const edge_list &edges, edge_span span, const float *h,
                      const Radials &radials, const S *g_message, float *g_h, bool add,
                      edge_gradient gradient) {
-    launch_with_memory(backward<S, Radials, ROWS, LANES>, dim3(visit_blocks(edges, span)),
-                       LANES * ROW_THREADS,
-                       walk_and_sum_memory<backward_inputs<Radials, ROWS>, LANES>(), stream, edges,
+    launch_with_memory(backward<S, Radials, ROWS, GROUPS>, dim3(visit_blocks(edges, span)),
+                       GROUPS * ROW_THREADS,
+                       walk_and_sum_memory<backward_inputs<Radials, ROWS>, GROUPS>(), stream, edges,
                        span, h, radials, g_message, g_h, add, gradient);
 }
 
@@ -295,9 +298,9 @@ void node_to_edge_wigner_permute_backward(cudaStream_t stream, int rows, const e
                                           const S *g_message, float *g_h, bool add,
                                           edge_gradient gradient) {
     if (edges.nodes == 0) return;
-    constexpr int FEW = backward_lanes_few<Radials>();
-    auto launch = rows == 9 ? launch_backward<S, Radials, 9, BACKWARD_LANES>
-                            : launch_backward<S, Radials, 7, BACKWARD_LANES>;
+    constexpr int FEW = backward_groups_few<Radials>();
+    auto launch = rows == 9 ? launch_backward<S, Radials, 9, BACKWARD_GROUPS>
+                            : launch_backward<S, Radials, 7, BACKWARD_GROUPS>;
     if (edges.nodes < FEW_NODES)
         launch =
             rows == 9 ? launch_backward<S, Radials, 9, FEW> : launch_backward<S, Radials, 7, FEW>;

@@ -22,7 +22,7 @@ namespace {
 
 /* Groups of ROW_THREADS threads that share a node's edges; backward, blocks that do: few nodes need
  * many to fill the GPU. */
-constexpr int LANES = 4, LANES_FEW = 8, MOST_SPLITS = 4;
+constexpr int GROUPS = 4, GROUPS_FEW = 8, MOST_SPLITS = 4;
 constexpr int FEW_NODES = 600;
 
 /* What a warp reads of an edge, forward. */
@@ -57,8 +57,8 @@ __device__ __forceinline__ void load_bias(const float *__restrict__ from, int ch
     for (int k = 0; k < 3; k++) bias[k] = load_pair(from + k * CHANNELS + channel);
 }
 
-template <typename S, int ROWS, int LANES>
-__global__ void __launch_bounds__(LANES *ROW_THREADS, 16 / LANES)
+template <typename S, int ROWS, int GROUPS>
+__global__ void __launch_bounds__(GROUPS *ROW_THREADS, 16 / GROUPS)
     forward(edge_list edges, edge_span span, const float *__restrict__ bias_from,
             const S *__restrict__ message, float *__restrict__ x) {
     extern __shared__ __align__(16) char shared[];
@@ -73,7 +73,7 @@ __global__ void __launch_bounds__(LANES *ROW_THREADS, 16 / LANES)
 #pragma unroll
         for (int k = 0; k < 9; k++) sum[k] = make_float2(0, 0);
         walk_edges(
-            edge_walk(edges, visit, t.lane, LANES), ring_of_warp<inputs>(shared),
+            edge_walk(edges, visit, t.group, GROUPS), ring_of_warp<inputs>(shared),
             [&](visited_edge v, inputs &to) {
                 const size_t at = (size_t)(v.edge - span.begin) * conv_2_width(ROWS);
                 copy_rows_ahead<ROWS>(to.message, message + at + t.warp_channel(), CHANNELS);
@@ -90,8 +90,8 @@ __global__ void __launch_bounds__(LANES *ROW_THREADS, 16 / LANES)
                 rotate_back_add(r, y, sum);
             });
         __syncthreads();
-        sum_lanes<LANES>(reinterpret_cast<float2 *>(shared), sum);
-        if (t.lane == 0) {
+        sum_groups<GROUPS>(reinterpret_cast<float2 *>(shared), sum);
+        if (t.group == 0) {
             const size_t at = (size_t)visit.node * NODE_WIDTH + t.channel;
 #pragma unroll
             for (int k = 0; k < 9; k++) {
@@ -105,7 +105,7 @@ __global__ void __launch_bounds__(LANES *ROW_THREADS, 16 / LANES)
 }
 
 template <typename S, int ROWS>
-__global__ void __launch_bounds__(LANES *ROW_THREADS, 3)
+__global__ void __launch_bounds__(GROUPS *ROW_THREADS, 3)
     backward(edge_list edges, edge_span span, const float *__restrict__ bias_from,
              const S *__restrict__ message, const float *__restrict__ g_x,
              S *__restrict__ g_message, edge_gradient gradient) {
@@ -124,7 +124,7 @@ __global__ void __launch_bounds__(LANES *ROW_THREADS, 3)
         float2 g[9];
         load_node(g_x, visit.node, t.channel, g);
         walk_edges(
-            edge_walk(edges, visit, LANES * blockIdx.y + t.lane, LANES * gridDim.y),
+            edge_walk(edges, visit, GROUPS * blockIdx.y + t.group, GROUPS * gridDim.y),
             ring_of_warp<inputs>(shared),
             [&](visited_edge v, inputs &to) {
                 const size_t at = (size_t)(v.edge - span.begin) * conv_2_width(ROWS);
@@ -154,11 +154,11 @@ __global__ void __launch_bounds__(LANES *ROW_THREADS, 3)
     }
 }
 
-template <typename S, int ROWS, int LANES>
+template <typename S, int ROWS, int GROUPS>
 void launch_forward(cudaStream_t stream, const edge_list &edges, edge_span span, const float *bias,
                     const S *message, float *x) {
-    launch_with_memory(forward<S, ROWS, LANES>, dim3(target_blocks(edges, span)),
-                       LANES * ROW_THREADS, walk_and_sum_memory<forward_inputs<S, ROWS>, LANES>(),
+    launch_with_memory(forward<S, ROWS, GROUPS>, dim3(target_blocks(edges, span)),
+                       GROUPS * ROW_THREADS, walk_and_sum_memory<forward_inputs<S, ROWS>, GROUPS>(),
                        stream, edges, span, bias, message, x);
 }
 
@@ -167,8 +167,8 @@ void launch_backward(cudaStream_t stream, const edge_list &edges, edge_span span
                      const S *message, const float *g_x, S *g_message, edge_gradient gradient) {
     const unsigned splits = edges.owned < FEW_NODES ? MOST_SPLITS : 1;
     launch_with_memory(backward<S, ROWS>, dim3(target_blocks(edges, span), splits),
-                       LANES * ROW_THREADS, ring_memory<backward_inputs<S, ROWS>, LANES>(), stream,
-                       edges, span, bias, message, g_x, g_message, gradient);
+                       GROUPS * ROW_THREADS, ring_memory<backward_inputs<S, ROWS>, GROUPS>(),
+                       stream, edges, span, bias, message, g_x, g_message, gradient);
 }
 
 } // namespace
@@ -178,9 +178,9 @@ void permute_wigner_inv_edge_to_node_forward(cudaStream_t stream, int rows, cons
                                              edge_span span, const float *bias, const S *message,
                                              float *x) {
     if (edges.owned == 0) return;
-    auto launch = rows == 9 ? launch_forward<S, 9, LANES> : launch_forward<S, 7, LANES>;
+    auto launch = rows == 9 ? launch_forward<S, 9, GROUPS> : launch_forward<S, 7, GROUPS>;
     if (edges.owned < FEW_NODES)
-        launch = rows == 9 ? launch_forward<S, 9, LANES_FEW> : launch_forward<S, 7, LANES_FEW>;
+        launch = rows == 9 ? launch_forward<S, 9, GROUPS_FEW> : launch_forward<S, 7, GROUPS_FEW>;
     launch(stream, edges, span, bias, message, x);
 }
 

@@ -2,9 +2,9 @@
  * docs/model.md (16), (21), the torque, (35), and the order of rows, (7).  Counterpart:
  * core/edge_stages/rotation.h, core/row_order.h.
  *
- * Below that, what all node-centric kernels share.  A block has one node at a time and LANES groups
+ * Below that, what all node-centric kernels share.  A block has one node at a time and GROUPS groups
  * of 64 threads; a group has an edge at a time, a thread two channels of all nine rows.  At the end
- * the groups' sums are added in shared memory, [LANES - 1][9][64] float2, in the order of the
+ * the groups' sums are added in shared memory, [GROUPS - 1][9][64] float2, in the order of the
  * groups. */
 #ifndef UMAS_ROTATION_CUH
 #define UMAS_ROTATION_CUH
@@ -101,12 +101,12 @@ __device__ __forceinline__ void add_to_gradient(float4 *gradient, const float4 &
             reinterpret_cast<const float *>(&before)[component] + sum;
 }
 
-/* A block of LANES * ROW_THREADS threads: this thread's first channel, its lane, and the sum of
- * `value` over lanes (in their order) on lane 0. */
+/* A block of GROUPS * ROW_THREADS threads: this thread's first channel, and its group of
+ * ROW_THREADS. */
 struct row_thread {
-    int channel, lane;
+    int channel, group;
     __device__ __forceinline__ row_thread()
-        : channel(2 * (threadIdx.x & (ROW_THREADS - 1))), lane(threadIdx.x / ROW_THREADS) {}
+        : channel(2 * (threadIdx.x & (ROW_THREADS - 1))), group(threadIdx.x / ROW_THREADS) {}
     /* the warp's first channel, and how far from it this thread's is */
     __device__ __forceinline__ int warp_channel() const { return channel & -WARP_CHANNELS; }
     __device__ __forceinline__ int channel_in_warp() const { return channel % WARP_CHANNELS; }
@@ -119,16 +119,16 @@ __device__ __forceinline__ void load_node(const float *__restrict__ x, int node,
     for (int k = 0; k < 9; k++) v[k] = load_pair(from + k * CHANNELS);
 }
 
-/* Sum nine rows over a block's lanes; the result is right on lane 0.
- * shared: (LANES - 1) * 9 * ROW_THREADS float2. */
-template <int LANES> __device__ __forceinline__ void sum_lanes(float2 *shared, float2 (&v)[9]) {
-    int thread = threadIdx.x & (ROW_THREADS - 1), lane = threadIdx.x / ROW_THREADS;
-    if (lane > 0)
+/* Sum nine rows over a block's groups, in their order; the result is right in group 0.
+ * shared: (GROUPS - 1) * 9 * ROW_THREADS float2. */
+template <int GROUPS> __device__ __forceinline__ void sum_groups(float2 *shared, float2 (&v)[9]) {
+    int thread = threadIdx.x & (ROW_THREADS - 1), group = threadIdx.x / ROW_THREADS;
+    if (group > 0)
 #pragma unroll
-        for (int k = 0; k < 9; k++) shared[((lane - 1) * 9 + k) * ROW_THREADS + thread] = v[k];
+        for (int k = 0; k < 9; k++) shared[((group - 1) * 9 + k) * ROW_THREADS + thread] = v[k];
     __syncthreads();
-    if (lane == 0)
-        for (int l = 0; l < LANES - 1; l++)
+    if (group == 0)
+        for (int l = 0; l < GROUPS - 1; l++)
 #pragma unroll
             for (int k = 0; k < 9; k++) {
                 float2 more = shared[(l * 9 + k) * ROW_THREADS + thread];
@@ -138,9 +138,9 @@ template <int LANES> __device__ __forceinline__ void sum_lanes(float2 *shared, f
 }
 
 /* Shared memory of a block that walks over edges and then sums rows over its lanes. */
-template <typename Inputs, int LANES> constexpr size_t walk_and_sum_memory() {
-    constexpr size_t ring = ring_memory<Inputs, LANES>();
-    constexpr size_t sums = (LANES - 1) * 9 * ROW_THREADS * sizeof(float2);
+template <typename Inputs, int GROUPS> constexpr size_t walk_and_sum_memory() {
+    constexpr size_t ring = ring_memory<Inputs, GROUPS>();
+    constexpr size_t sums = (GROUPS - 1) * 9 * ROW_THREADS * sizeof(float2);
     return ring > sums ? ring : sums;
 }
 

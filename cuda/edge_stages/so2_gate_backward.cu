@@ -4,13 +4,13 @@
  * In: g_conv_2 [edges][rows][C] and what the gate left, gated [edges][3 C inputs, rows C], fp16.
  * Out: g_conv_1 [edges][2 C gates, rows C] fp16.  Sums are fp32.
  *
- * products/tiled_product.cuh says how a block multiplies.  A part of the work is half of the
+ * products/wgmma_pipeline.cuh says how a block multiplies.  A part of the work is half of the
  * channels of all rows of a tile of edges.  Passes run over m = 1, m = 2 and then m = 0, so that
  * the gradients of the gates, sums over rows in registers, are complete at the end.  After each
  * pass, the parts of `gated` that its epilogue needs come through the same ring of shared-memory
  * buffers as boxes of 64 columns of the tile's edges. */
-#include "products/so2_tiles.cuh"
-#include "products/tiled_product.cuh"
+#include "products/wgmma_pipeline.cuh"
+#include "products/wgmma_products.cuh"
 
 namespace {
 
@@ -19,21 +19,21 @@ namespace {
 /* What a thread keeps of a part, half of the channels, and where its results go.  Boxes of what
  * the gate left come through the pipeline behind a pass: of a degree that it has gradients of, the gate
  * and the rows of these. */
-template <int GROUPS> struct gate_gradients {
-    static constexpr int ROWS_BYTES = tile_shape<GROUPS>::ROWS_BYTES;
+template <int WARPGROUPS> struct gate_gradients {
+    static constexpr int ROWS_BYTES = tile_shape<WARPGROUPS>::ROWS_BYTES;
     tile_rows g_conv_1;
     tile_place at;
-    int channel;              /* the part's first */
-    float open[2][2][8];      /* row; eight: the gate of the degree at work */
-    float g_open[2][2][2][8]; /* degree 1, 2; row; eight */
+    int channel;                    /* the part's first */
+    float gate_value[2][2][8];      /* row; eight: the gate of the degree at work */
+    float g_gate_value[2][2][2][8]; /* degree 1, 2; row; eight */
 
     /* boxes[0] is the gate of a degree. */
-    __device__ __forceinline__ void open_gate(const char *boxes) {
+    __device__ __forceinline__ void load_gate(const char *boxes) {
 #pragma unroll
         for (int second = 0; second < 2; second++)
 #pragma unroll
             for (int eight = 0; eight < 2; eight++) {
-                float(&v)[8] = open[second][eight];
+                float(&v)[8] = gate_value[second][eight];
                 take(boxes, second, eight, v);
 #pragma unroll
                 for (int i = 0; i < 8; i++) v[i] = quick_sigmoid(v[i]);
@@ -44,21 +44,21 @@ template <int GROUPS> struct gate_gradients {
     template <bool FIRST>
     __device__ __forceinline__ void gated(const char *boxes, int from, const float *sums, int box,
                                           int k, int degree) {
-        g_conv_1.put(k * CHANNELS + channel, [&](int second, int eight, float(&g)[8]) {
+        g_conv_1.store(k * CHANNELS + channel, [&](int second, int eight, float(&g)[8]) {
             float v[8];
             take(boxes + from * ROWS_BYTES, second, eight, v);
             take_eight(sums, box, second, eight, g);
 #pragma unroll
             for (int i = 0; i < 8; i++) {
-                float &sum = g_open[degree - 1][second][eight][i];
+                float &sum = g_gate_value[degree - 1][second][eight][i];
                 sum = FIRST ? g[i] * v[i] : fmaf(g[i], v[i], sum);
-                g[i] *= open[second][eight][i];
+                g[i] *= gate_value[second][eight][i];
             }
         });
     }
     /* boxes[from] is the row of degree 0. */
     __device__ __forceinline__ void scalar(const char *boxes, int from, const float *sums) {
-        g_conv_1.put(2 * CHANNELS + channel, [&](int second, int eight, float(&g)[8]) {
+        g_conv_1.store(2 * CHANNELS + channel, [&](int second, int eight, float(&g)[8]) {
             float v[8];
             take(boxes + from * ROWS_BYTES, second, eight, v);
             take_eight(sums, 0, second, eight, g);
@@ -71,11 +71,11 @@ template <int GROUPS> struct gate_gradients {
     }
     /* The gate of the degree at work, whose gradient is complete. */
     __device__ __forceinline__ void gate(int degree) {
-        g_conv_1.put((degree - 1) * CHANNELS + channel, [&](int second, int eight, float(&g)[8]) {
+        g_conv_1.store((degree - 1) * CHANNELS + channel, [&](int second, int eight, float(&g)[8]) {
 #pragma unroll
             for (int i = 0; i < 8; i++) {
-                const float s = open[second][eight][i];
-                g[i] = g_open[degree - 1][second][eight][i] * (1 - s);
+                const float s = gate_value[second][eight][i];
+                g[i] = g_gate_value[degree - 1][second][eight][i] * (1 - s);
             }
         });
     }
@@ -89,12 +89,12 @@ template <int GROUPS> struct gate_gradients {
 };
 
 /* What one thread of the last warpgroup does. */
-template <int GROUPS>
-__device__ __forceinline__ void copy_parts(tile_pipeline<GROUPS> &p, const CUtensorMap *g_conv_2,
-                                           const CUtensorMap *gated, const tiled_weights &w,
-                                           const tile_edges &edges) {
+template <int WARPGROUPS>
+__device__ __forceinline__ void copy_parts(tile_pipeline<WARPGROUPS> &p,
+                                           const CUtensorMap *g_conv_2, const CUtensorMap *gated,
+                                           const tiled_weights &w, const tile_edges &edges) {
     constexpr int C = CHANNELS;
-    for (tile_schedule<GROUPS> s(edges, w.parts); s.more(); s.next()) {
+    for (tile_schedule<WARPGROUPS> s(edges, w.parts); s.in_range(); s.next()) {
         const tile_pass *pass = w.pass + s.part() * w.passes;
         const int row = s.first_row(), at = s.part() * C / 2;
         p.copy(g_conv_2, row, w.tiles, pass[0]);
@@ -111,26 +111,26 @@ __device__ __forceinline__ void copy_parts(tile_pipeline<GROUPS> &p, const CUten
 }
 
 /* What each of the others does. */
-template <int GROUPS>
-__device__ __forceinline__ void multiply_parts(tile_pipeline<GROUPS> &p, int warpgroup, int rows,
-                                               __half *g_conv_1, const tiled_weights &w,
+template <int WARPGROUPS>
+__device__ __forceinline__ void multiply_parts(tile_pipeline<WARPGROUPS> &p, int warpgroup,
+                                               int rows, __half *g_conv_1, const tiled_weights &w,
                                                const tile_edges &edges) {
     const tile_place at(warpgroup);
-    for (tile_schedule<GROUPS> s(edges, w.parts); s.more(); s.next()) {
+    for (tile_schedule<WARPGROUPS> s(edges, w.parts); s.in_range(); s.next()) {
         const tile_pass *pass = w.pass + s.part() * w.passes;
         const int channel = s.part() * CHANNELS / 2;
-        gate_gradients<GROUPS> g{{g_conv_1, conv_1_width(rows), at, s.first_row(), s.left()},
-                                 at,
-                                 channel,
-                                 {},
-                                 {}};
+        gate_gradients<WARPGROUPS> g{{g_conv_1, conv_1_width(rows), at, s.first_row(), s.left()},
+                                     at,
+                                     channel,
+                                     {},
+                                     {}};
         {
             float sums[128];
             p.template multiply_pass<256>(warpgroup, pass[0].steps, sums);
 #pragma unroll
             for (int degree = 1; degree <= 2; degree++) {
                 const char *boxes = p.begin_boxes();
-                g.open_gate(boxes);
+                g.load_gate(boxes);
                 g.template gated<true>(boxes, 1, sums, degree - 1, 4 + degree, degree);
                 g.template gated<false>(boxes, 2, sums, degree + 1, 6 + degree, degree);
                 p.end_boxes();
@@ -140,7 +140,7 @@ __device__ __forceinline__ void multiply_parts(tile_pipeline<GROUPS> &p, int war
             float sums[64];
             p.template multiply_pass<128>(warpgroup, pass[1].steps, sums);
             const char *boxes = p.begin_boxes();
-            g.open_gate(boxes);
+            g.load_gate(boxes);
             g.template gated<false>(boxes, 1, sums, 0, 9, 2);
             g.template gated<false>(boxes, 2, sums, 1, 10, 2);
             p.end_boxes();
@@ -151,7 +151,7 @@ __device__ __forceinline__ void multiply_parts(tile_pipeline<GROUPS> &p, int war
         for (int degree = 1; degree <= 2; degree++) {
             const char *boxes = p.begin_boxes();
             if (degree == 1) g.scalar(boxes, 2, sums);
-            g.open_gate(boxes);
+            g.load_gate(boxes);
             g.template gated<false>(boxes, 1, sums, degree, 2 + degree, degree);
             p.end_boxes();
             g.gate(degree);
@@ -161,29 +161,29 @@ __device__ __forceinline__ void multiply_parts(tile_pipeline<GROUPS> &p, int war
 
 #endif
 
-template <int GROUPS>
-__global__ void __launch_bounds__(tile_shape<GROUPS>::THREADS, 1)
+template <int WARPGROUPS>
+__global__ void __launch_bounds__(tile_shape<WARPGROUPS>::THREADS, 1)
     kernel(const __grid_constant__ CUtensorMap g_conv_2, const __grid_constant__ CUtensorMap gated,
            const __grid_constant__ tiled_weights w, tile_edges edges, int rows, __half *g_conv_1) {
 #ifdef UMAS_HOPPER
     extern __shared__ __align__(1024) char memory[];
-    share_block<GROUPS>(
-        memory, [&](tile_pipeline<GROUPS> &p) { copy_parts(p, &g_conv_2, &gated, w, edges); },
-        [&](tile_pipeline<GROUPS> &p, int warpgroup) {
+    run_warpgroups<WARPGROUPS>(
+        memory, [&](tile_pipeline<WARPGROUPS> &p) { copy_parts(p, &g_conv_2, &gated, w, edges); },
+        [&](tile_pipeline<WARPGROUPS> &p, int warpgroup) {
             multiply_parts(p, warpgroup, rows, g_conv_1, w, edges);
         });
 #endif
 }
 
-template <int GROUPS>
+template <int WARPGROUPS>
 bool launch(cudaStream_t stream, int rows, const edge_list &edges, edge_span span,
             const tiled_weights &w, const __half *g_conv_2, const __half *gated, __half *g_conv_1) {
-    constexpr int EDGES = tile_shape<GROUPS>::EDGES;
+    constexpr int EDGES = tile_shape<WARPGROUPS>::EDGES;
     CUtensorMap from, from_gated;
     return tile_map(g_conv_2, span.size, conv_2_width(rows), EDGES, &from) &&
            tile_map(gated, span.size, gated_width(rows), EDGES, &from_gated) &&
-           launch_tiles<GROUPS>(kernel<GROUPS>, stream, span, w.parts, from, from_gated, w,
-                                tile_edges{edges.end, span}, rows, g_conv_1);
+           launch_tiles<WARPGROUPS>(kernel<WARPGROUPS>, stream, span, w.parts, from, from_gated, w,
+                                    tile_edges{edges.end, span}, rows, g_conv_1);
 }
 
 } // namespace

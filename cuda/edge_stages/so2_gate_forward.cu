@@ -4,14 +4,14 @@
  * In: message [edges][rows][2 C] fp16, bias [5 C].
  * Out: gated [edges][3 C inputs, rows C] fp16 (edge_stages.cuh).  Sums are fp32.
  *
- * products/tiled_product.cuh says how a block multiplies.  A part of the work is half of the
+ * products/wgmma_pipeline.cuh says how a block multiplies.  A part of the work is half of the
  * channels of all rows of a tile of edges, so that a thread's own accumulators hold the gates of
  * the rows it gets.  Its passes are: both gates and the scalars (192 columns), the m = 0 rows of
  * degrees 1 and 2 (128), m = 1 (256), m = 2 (128).  After each pass the epilogue adds the bias,
  * applies the gate and stores straight from registers.  The bias lies in shared memory behind the
  * pipeline's buffers. */
-#include "products/so2_tiles.cuh"
-#include "products/tiled_product.cuh"
+#include "products/wgmma_pipeline.cuh"
+#include "products/wgmma_products.cuh"
 
 namespace {
 
@@ -20,24 +20,25 @@ namespace {
 /* What a thread keeps of a part, half of the channels, and where its results go. */
 struct gated_rows {
     tile_rows gated;
-    const float *bias;      /* of this thread's channels */
-    int channel;            /* the part's first */
-    float open[2][2][2][8]; /* degree 1, 2; row; eight */
+    const float *bias;            /* of this thread's channels */
+    int channel;                  /* the part's first */
+    float gate_value[2][2][2][8]; /* degree 1, 2; row; eight */
 
     /* Box `box` of the sums is the gate of a degree. */
     __device__ __forceinline__ void gate(const float *sums, int box, int degree) {
-        gated.put((degree - 1) * CHANNELS + channel, [&](int second, int eight, float(&v)[8]) {
+        gated.store((degree - 1) * CHANNELS + channel, [&](int second, int eight, float(&v)[8]) {
             biased(sums, box, degree - 1, second, eight, v);
 #pragma unroll
-            for (int i = 0; i < 8; i++) open[degree - 1][second][eight][i] = quick_sigmoid(v[i]);
+            for (int i = 0; i < 8; i++)
+                gate_value[degree - 1][second][eight][i] = quick_sigmoid(v[i]);
         });
     }
     /* ... the row of degree 0 */
     __device__ __forceinline__ void scalars(const float *sums, int box) {
-        gated.put(2 * CHANNELS + channel, [&](int second, int eight, float(&v)[8]) {
+        gated.store(2 * CHANNELS + channel, [&](int second, int eight, float(&v)[8]) {
             biased(sums, box, 2, second, eight, v);
         });
-        gated.put(3 * CHANNELS + channel, [&](int second, int eight, float(&v)[8]) {
+        gated.store(3 * CHANNELS + channel, [&](int second, int eight, float(&v)[8]) {
             biased(sums, box, 2, second, eight, v);
 #pragma unroll
             for (int i = 0; i < 8; i++) v[i] *= quick_sigmoid(v[i]);
@@ -45,13 +46,13 @@ struct gated_rows {
     }
     /* ... row k of a message, of a degree above 0 */
     __device__ __forceinline__ void vectors(const float *sums, int box, int k, int degree) {
-        gated.put((k + 3) * CHANNELS + channel, [&](int second, int eight, float(&v)[8]) {
+        gated.store((k + 3) * CHANNELS + channel, [&](int second, int eight, float(&v)[8]) {
             if (k < 3)
                 biased(sums, box, k + 2, second, eight, v);
             else
                 take_eight(sums, box, second, eight, v);
 #pragma unroll
-            for (int i = 0; i < 8; i++) v[i] *= open[degree - 1][second][eight][i];
+            for (int i = 0; i < 8; i++) v[i] *= gate_value[degree - 1][second][eight][i];
         });
     }
 
@@ -66,12 +67,12 @@ struct gated_rows {
     }
 };
 
-template <int GROUPS>
-__device__ __forceinline__ void multiply_parts(tile_pipeline<GROUPS> &p, int warpgroup, int rows,
-                                               __half *gated, const tiled_weights &w,
+template <int WARPGROUPS>
+__device__ __forceinline__ void multiply_parts(tile_pipeline<WARPGROUPS> &p, int warpgroup,
+                                               int rows, __half *gated, const tiled_weights &w,
                                                const tile_edges &edges, const float *bias) {
     const tile_place at(warpgroup);
-    for (tile_schedule<GROUPS> s(edges, w.parts); s.more(); s.next()) {
+    for (tile_schedule<WARPGROUPS> s(edges, w.parts); s.in_range(); s.next()) {
         const tile_pass *pass = w.pass + s.part() * w.passes;
         const int channel = s.part() * CHANNELS / 2;
         gated_rows r{{gated, gated_width(rows), at, s.first_row(), s.left()},
@@ -108,29 +109,30 @@ __device__ __forceinline__ void multiply_parts(tile_pipeline<GROUPS> &p, int war
 
 #endif
 
-template <int GROUPS>
-__global__ void __launch_bounds__(tile_shape<GROUPS>::THREADS, 1)
+template <int WARPGROUPS>
+__global__ void __launch_bounds__(tile_shape<WARPGROUPS>::THREADS, 1)
     kernel(const __grid_constant__ CUtensorMap message, const __grid_constant__ tiled_weights w,
            tile_edges edges, int rows, const float *bias, __half *gated) {
 #ifdef UMAS_HOPPER
     extern __shared__ __align__(1024) char memory[];
-    float *shared_bias = reinterpret_cast<float *>(memory + tile_shape<GROUPS>::BIAS);
+    float *shared_bias = reinterpret_cast<float *>(memory + tile_shape<WARPGROUPS>::BIAS);
     for (int i = (int)threadIdx.x; i < BIASES; i += (int)blockDim.x) shared_bias[i] = bias[i];
-    share_block<GROUPS>(
-        memory, [&](tile_pipeline<GROUPS> &p) { copy_tiles(p, &message, w, edges); },
-        [&](tile_pipeline<GROUPS> &p, int warpgroup) {
+    run_warpgroups<WARPGROUPS>(
+        memory, [&](tile_pipeline<WARPGROUPS> &p) { copy_tiles(p, &message, w, edges); },
+        [&](tile_pipeline<WARPGROUPS> &p, int warpgroup) {
             multiply_parts(p, warpgroup, rows, gated, w, edges, shared_bias);
         });
 #endif
 }
 
-template <int GROUPS>
+template <int WARPGROUPS>
 bool launch(cudaStream_t stream, int rows, const edge_list &edges, edge_span span,
             const tiled_weights &w, const float *bias, const __half *message, __half *gated) {
     CUtensorMap from;
-    return tile_map(message, span.size, message_width(rows), tile_shape<GROUPS>::EDGES, &from) &&
-           launch_tiles<GROUPS>(kernel<GROUPS>, stream, span, w.parts, from, w,
-                                tile_edges{edges.end, span}, rows, bias, gated);
+    return tile_map(message, span.size, message_width(rows), tile_shape<WARPGROUPS>::EDGES,
+                    &from) &&
+           launch_tiles<WARPGROUPS>(kernel<WARPGROUPS>, stream, span, w.parts, from, w,
+                                    tile_edges{edges.end, span}, rows, bias, gated);
 }
 
 } // namespace

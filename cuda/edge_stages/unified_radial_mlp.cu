@@ -129,7 +129,7 @@ __global__ void read_table(edge_list edges, edge_span span, radial_table table,
     int row = blockIdx.x * WARPS + threadIdx.x / 32, lane = threadIdx.x & 31;
     int e = span.begin + row;
     if (e >= min(span.begin + span.size, *edges.end)) return;
-    radial_piece piece(table, edges.place[e], CHANNELS);
+    radial_piece piece(table, edges.table_index[e], CHANNELS);
     S *to = hidden + (size_t)row * HIDDEN_WIDTH;
     for (int c = 2 * lane; c < CHANNELS; c += 64)
         store_pair(to + c, SLOPE ? piece.slope(c) : piece.value(c));

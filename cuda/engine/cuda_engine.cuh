@@ -9,7 +9,7 @@
 #include "engine/engine_memory.cuh"
 #include "exchange/rank_exchange.cuh"
 #include "graph/edge_forces.cuh"
-#include "products/products.cuh"
+#include "products/cublas.cuh"
 #include "profile/stage_clock.cuh"
 #include "weights/device_weights.cuh"
 #include "weights/radial_tables.cuh"
@@ -35,7 +35,7 @@ template <typename S> struct cuda_engine {
     size_t free_at_start = 0;
     size_t memory = 0; /* bytes the engine may plan with */
     cudaStream_t stream = nullptr;
-    bool tiled = false;                  /* products by the kernels of so2_tiles.cuh; else ... */
+    bool tiled = false; /* products by the kernels of wgmma_products.cuh; else ... */
     product_library *products = nullptr; /* ... by cuBLAS */
     bool failed = false;                 /* a product could not be queued */
 

@@ -23,7 +23,7 @@ struct input_memory {
 struct list_memory {
     device_buffer<int> end, in_first, outer_first, out_first, out, unsorted, cursor;
     device_buffer<double> reach;
-    device_buffer<radial_place> place;
+    device_buffer<radial_index> table_index;
     device_buffer<float4> vector;
     device_buffer<float> record;
     device_buffer<char> scan;
@@ -32,17 +32,17 @@ struct list_memory {
 
     /* edges: room for those of both kinds */
     bool reserve_edges(size_t edges) {
-        return end.reserve(2) && out.reserve(edges) && place.reserve(edges) &&
+        return end.reserve(2) && out.reserve(edges) && table_index.reserve(edges) &&
                unsorted.reserve(edges) && vector.reserve(edges) &&
                record.reserve(edges * EDGE_RECORD);
     }
     size_t bytes() const {
-        return bytes_of(end, in_first, outer_first, out_first, out, unsorted, cursor, reach, place,
-                        vector, record, scan, visit, extent);
+        return bytes_of(end, in_first, outer_first, out_first, out, unsorted, cursor, reach,
+                        table_index, vector, record, scan, visit, extent);
     }
     edge_list_buffers buffers(const step_plan &p) const {
-        return {p.inner, p.outer,  end,    in_first, outer_first, reach, out_first,      out,
-                place,   unsorted, cursor, vector,   record,      scan,  scan.capacity()};
+        return {p.inner,     p.outer,  end,    in_first, outer_first, reach, out_first,      out,
+                table_index, unsorted, cursor, vector,   record,      scan,  scan.capacity()};
     }
     edge_list inner_edges(const step_plan &p) const {
         const bool whole = p.inner_chunks() <= 1;
@@ -54,7 +54,7 @@ struct list_memory {
                 in_first,
                 out_first,
                 out,
-                place,
+                table_index,
                 vector,
                 record,
                 whole ? nullptr : static_cast<node_visit *>(visit),
@@ -62,8 +62,8 @@ struct list_memory {
     }
     /* with all nodes, of which few have any; without any edges on one rank */
     edge_list outer_edges(const step_plan &p) const {
-        return {p.owned, p.nodes, p.inner, p.outer, end + 1, outer_first, out_first,
-                out,     place,   vector,  record,  visit,   extent};
+        return {p.owned, p.nodes,     p.inner, p.outer, end + 1, outer_first, out_first,
+                out,     table_index, vector,  record,  visit,   extent};
     }
 };
 

@@ -25,7 +25,7 @@ template <typename S> struct sizes {
         const size_t norm = NODE_WIDTH * sizeof(S) + sizeof(float);
         node = 3 * feature + 2 * L * norm + sizeof(node_visit) + 256;
         h_node = (L - 1) * feature;
-        edge = sizeof(float4) * 6 + EDGE_RECORD * sizeof(float) + sizeof(radial_place) +
+        edge = sizeof(float4) * 6 + EDGE_RECORD * sizeof(float) + sizeof(radial_index) +
                2 * sizeof(int);
         chunk_edge = (hidden + 2 * radial + message + conv_1 + gated + 2 * conv_2) * sizeof(S);
         gated_edge = gated * sizeof(S);

@@ -93,7 +93,7 @@ template <typename S> void chunk_forward(step_context<S> &c, int layer, int chun
     const auto &w = c.e.weights.block[size_t(layer)];
     const edge_span s = c.e.plan.span(chunk);
     find_nodes(c, s);
-    radial_product<S>(c, layer, s, false, radial_of(c, layer, chunk));
+    multiply_radials<S>(c, layer, s, false, radial_of(c, layer, chunk));
     convolve_1(c, layer, chunk);
     convolve_2(c, layer, chunk);
     c.begin("permute_wigner_inv_edge_to_node_forward", c.cost.edge_to_node_forward(s));
@@ -107,7 +107,7 @@ template <typename S> void chunk_backward(step_context<S> &c, int layer, int chu
     const edge_span s = c.e.plan.span(chunk);
     find_nodes(c, s);
     if (!keeps(c, c.e.plan.kept_radials, layer, chunk))
-        radial_product<S>(c, layer, s, false, radial_of(c, layer, chunk));
+        multiply_radials<S>(c, layer, s, false, radial_of(c, layer, chunk));
     if (!keeps(c, c.e.plan.kept_gated, layer, chunk)) convolve_1(c, layer, chunk);
     if (!keeps(c, c.e.plan.kept_conv_2, layer, chunk)) convolve_2(c, layer, chunk);
     c.begin("permute_wigner_inv_edge_to_node_backward", c.cost.edge_to_node_backward(s));
@@ -117,7 +117,7 @@ template <typename S> void chunk_backward(step_context<S> &c, int layer, int chu
     conv_2_backward<S>(c, w.conv_2, s, gated_of(c, layer, chunk));
     c.begin("so2_conv_1_backward products", c.cost.so2(s, w.conv_1));
     so2_backward<S>(c, w.conv_1, s, c.e.chunk.conv_1, c.e.chunk.message);
-    radial_product<S>(c, layer, s, true, c.e.chunk.radial_slope);
+    multiply_radials<S>(c, layer, s, true, c.e.chunk.radial_slope);
     node_to_edge_backward(c, layer, chunk, add);
 }
 

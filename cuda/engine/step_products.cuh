@@ -4,7 +4,7 @@
 #define UMAS_STEP_PRODUCTS_CUH
 
 #include "engine/step_context.cuh"
-#include "products/so2_tiles.cuh"
+#include "products/wgmma_products.cuh"
 
 template <typename S>
 void so2_forward(step_context<S> &c, const device_so2<S> &w, edge_span s, const S *x, S *y) {
@@ -65,7 +65,7 @@ void conv_2_backward(step_context<S> &c, const device_so2<S> &w, edge_span s, co
 
 /* A layer's radial functions or their slopes, unless there are tables of them. */
 template <typename S>
-void radial_product(step_context<S> &c, int layer, edge_span s, bool slope, S *out) {
+void multiply_radials(step_context<S> &c, int layer, edge_span s, bool slope, S *out) {
     if (c.e.tables.tabulated) return;
     const auto &w = c.e.weights.block[size_t(layer)];
     c.begin(slope ? "unified_radial_mlp_backward" : "unified_radial_mlp_forward",

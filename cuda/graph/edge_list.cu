@@ -173,7 +173,7 @@ __device__ void place_edge(const candidate_list &c, const edge_list_buffers &to,
     int pair = c.element_slot[c.element[j]] * c.elements_present + c.element_slot[c.element[i]];
     double distance = sqrt(squared(v)), at = distance / c.cutoff * (RADIAL_KNOTS - 1);
     int knot = min((int)at, RADIAL_KNOTS - 2);
-    to.place[e] = {pair * RADIAL_KNOTS + knot, (float)(at - knot)};
+    to.table_index[e] = {pair * RADIAL_KNOTS + knot, (float)(at - knot)};
     to.vector[e] = make_float4((float)v.x, (float)v.y, (float)v.z, (float)distance);
     to.out_unsorted[atomicAdd(&to.cursor[c.node[j]], 1)] = e;
 }

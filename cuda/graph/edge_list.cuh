@@ -25,9 +25,9 @@ constexpr int RECORD_ENVELOPE = 34;
 constexpr int RADIAL_KNOTS = 1024;
 
 /* Where an edge's distance lies in radial tables. */
-struct alignas(8) radial_place {
+struct alignas(8) radial_index {
     int knot; /* pair of (source element, target element) * RADIAL_KNOTS + the last knot before it */
-    float beyond; /* from that knot on, in steps */
+    float fraction; /* from that knot on, in steps */
 };
 
 /* A node that a chunk concerns, and what the chunk has of its edges. */
@@ -48,9 +48,9 @@ struct edge_list {
     const int *first;     /* [nodes + 1] edges into a node, sorted by target; ghosts have none */
     const int *out_first; /* [nodes + 1] */
     const int *out;       /* edges out of a node, ascending */
-    const radial_place *place; /* of edges of both kinds, like the next two */
-    const float4 *vector;      /* r_source - r_target and its length, A */
-    const float *record;       /* [][EDGE_RECORD] */
+    const radial_index *table_index; /* of edges of both kinds, like the next two */
+    const float4 *vector;            /* r_source - r_target and its length, A */
+    const float *record;             /* [][EDGE_RECORD] */
     /* Where the list is worked on in chunks: of the chunk at work (chunk_nodes_find), [nodes], in any
      * order, and [1].  NULL: all nodes have all their edges. */
     node_visit *visit;
@@ -88,7 +88,7 @@ struct edge_list_buffers {
         *outer_first; /* [nodes + 1]; outer_first is NULL on one rank, where none is outer */
     double *reach;    /* [owned] A^2: farther candidates are left out */
     int *out_first, *out;
-    radial_place *place;
+    radial_index *table_index;
     int *out_unsorted, *cursor; /* [inner + outer], [nodes + 1] */
     float4 *vector;
     float *record;

@@ -4,7 +4,7 @@
  * In: x_mid [count][9][C] fp32.
  * Out: x_next [count][9][C], and what the norm leaves for the backward pass (rms_norm_sh.cu).
  * Backward: g_x, by x_next on entry, by x_mid on return.  Products are on tensor cores with the
- * accuracy of fp32 (tensor_product.cuh).
+ * accuracy of fp32 (tf32_product.cuh).
  *
  * A block has eight nodes.  Warp n first normalises node n, or backward reads what the norm left of
  * it; then each of eight warps has 16 of the 128 outputs of every product.  Rows come in two
@@ -20,7 +20,7 @@
 #include "device.cuh"
 #include "node_stages/node_stages.cuh"
 #include "node_stages/rms_norm.cuh"
-#include "node_stages/tensor_product.cuh"
+#include "node_stages/tf32_product.cuh"
 
 constexpr int SHARE_THREADS = PRODUCT_WARPS * 32;
 
@@ -124,10 +124,10 @@ static __device__ __forceinline__ void gate(const atomwise_weights &w, fragment 
 #pragma unroll
     for (int i = 0; i < 4; i++) {
         int c = f.channel(i);
-        float open = sigmoid(silu(scalar[i] + w.scalar_b[(L - 1) * CHANNELS + c]));
+        const float gate = sigmoid(silu(scalar[i] + w.scalar_b[(L - 1) * CHANNELS + c]));
 #pragma unroll
         for (int j = 0; j < share<L>::ROWS; j++)
-            pre[j][i] = share<L>::scalar(j) ? silu(pre[j][i] + w.linear_1_b[c]) : pre[j][i] * open;
+            pre[j][i] = share<L>::scalar(j) ? silu(pre[j][i] + w.linear_1_b[c]) : pre[j][i] * gate;
     }
 }
 
@@ -141,17 +141,18 @@ static __device__ __forceinline__ void gate_backward(const atomwise_weights &w, 
     for (int i = 0; i < 4; i++) {
         int c = f.channel(i);
         float in = scalar[i] + w.scalar_b[(L - 1) * CHANNELS + c];
-        float open = sigmoid(silu(in)), g_open = 0;
+        const float gate = sigmoid(silu(in));
+        float g_gate = 0;
 #pragma unroll
         for (int j = 0; j < share<L>::ROWS; j++) {
             if (share<L>::scalar(j)) {
                 g[j][i] *= silu_slope(pre[j][i] + w.linear_1_b[c]);
             } else {
-                g_open += g[j][i] * pre[j][i];
-                g[j][i] *= open;
+                g_gate += g[j][i] * pre[j][i];
+                g[j][i] *= gate;
             }
         }
-        g_scalar[i] = g_open * open * (1.0f - open) * silu_slope(in);
+        g_scalar[i] = g_gate * gate * (1.0f - gate) * silu_slope(in);
     }
 }
 

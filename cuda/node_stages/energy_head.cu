@@ -6,14 +6,14 @@
  * sum_energies: energies of atoms and their sum, eV, in double.
  *
  * A block has eight nodes and 8 warps: warp n normalises node n; then each warp has 16 of the 128
- * outputs of every product (tensor_product.cuh).  Shared memory holds one tile, the scalars that
+ * outputs of every product (tf32_product.cuh).  Shared memory holds one tile, the scalars that
  * the next product reads, and the nodes' moments.  Activations stay in registers between the two
  * passes, so nothing is computed or read twice. */
 #include "device.cuh"
 #include "node_stages/node_stages.cuh"
 #include "node_stages/ordered_sum.cuh"
 #include "node_stages/rms_norm.cuh"
-#include "node_stages/tensor_product.cuh"
+#include "node_stages/tf32_product.cuh"
 
 constexpr int HEAD_THREADS = PRODUCT_WARPS * 32;
 

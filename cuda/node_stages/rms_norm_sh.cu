@@ -16,7 +16,7 @@
 
 /* A warp a node, four channels of all nine rows a lane: a node is read once, and nothing waits at
  * a barrier. */
-constexpr int LANES = 32;
+constexpr int WARP = 32;
 constexpr int WIDTH = NORM_WIDTH;
 static_assert(WIDTH == 4, "a lane's channels of a row are one 16-byte load");
 
@@ -76,16 +76,16 @@ struct lane_weights {
     }
 };
 
-/* Where a lane's channels of a node begin. */
-static __device__ __forceinline__ size_t place_of(int node) {
+/* Of a lane's channels of a node. */
+static __device__ __forceinline__ size_t first_number(int node) {
     return (size_t)node * NODE_WIDTH + WIDTH * threadIdx.x;
 }
 
 template <typename N>
-static __global__ void __launch_bounds__(LANES)
+static __global__ void __launch_bounds__(WARP)
     norm_forward(norm_weights w, const float *__restrict__ x, float *__restrict__ y,
                  kept_norm<N> kept) {
-    const size_t at = place_of(blockIdx.x);
+    const size_t at = first_number(blockIdx.x);
     float v[9][WIDTH];
     load_rows(x + at, v);
     const lane_weights weights(w);
@@ -101,9 +101,9 @@ static __global__ void __launch_bounds__(LANES)
 }
 
 template <typename N>
-static __global__ void __launch_bounds__(LANES)
+static __global__ void __launch_bounds__(WARP)
     norm_restore(int count, norm_weights w, kept_norm<N> kept, float *__restrict__ y) {
-    const size_t at = place_of(blockIdx.x);
+    const size_t at = first_number(blockIdx.x);
     float v[9][WIDTH];
     load_rows(kept.rows + at, v);
     if ((int)blockIdx.x < count) return lane_weights(w).store(v, y + at);
@@ -112,9 +112,9 @@ static __global__ void __launch_bounds__(LANES)
 }
 
 template <typename N>
-static __global__ void __launch_bounds__(LANES)
+static __global__ void __launch_bounds__(WARP)
     norm_keep(int first, const float *__restrict__ y, N *__restrict__ rows) {
-    const size_t at = place_of(first + (int)blockIdx.x);
+    const size_t at = first_number(first + (int)blockIdx.x);
     float v[9][WIDTH];
     load_rows(y + at, v);
 #pragma unroll
@@ -122,10 +122,10 @@ static __global__ void __launch_bounds__(LANES)
 }
 
 template <typename N>
-static __global__ void __launch_bounds__(LANES)
+static __global__ void __launch_bounds__(WARP)
     norm_backward(const float *__restrict__ w, kept_norm<N> kept, const float *__restrict__ g_y,
                   float *__restrict__ g_x) {
-    const size_t at = place_of(blockIdx.x);
+    const size_t at = first_number(blockIdx.x);
     float v[9][WIDTH], g[9][WIDTH], sum[9][WIDTH], scale[3][WIDTH], along = 0, scalars = 0;
     load_rows(kept.rows + at, v);
     load_rows(g_y + at, g);
@@ -158,25 +158,25 @@ static __global__ void __launch_bounds__(LANES)
 template <typename N>
 void rms_norm_sh_forward(cudaStream_t stream, int count, const norm_weights &w, const float *x,
                          float *y, const kept_norm<N> &kept) {
-    if (count > 0) norm_forward<<<count, LANES, 0, stream>>>(w, x, y, kept);
+    if (count > 0) norm_forward<<<count, WARP, 0, stream>>>(w, x, y, kept);
 }
 
 template <typename N>
 void rms_norm_sh_restore(cudaStream_t stream, int count, int all, const norm_weights &w,
                          const kept_norm<N> &kept, float *y) {
-    if (all > 0) norm_restore<<<all, LANES, 0, stream>>>(count, w, kept, y);
+    if (all > 0) norm_restore<<<all, WARP, 0, stream>>>(count, w, kept, y);
 }
 
 template <typename N>
 void rms_norm_sh_keep(cudaStream_t stream, int first, int end, const float *y,
                       const kept_norm<N> &kept) {
-    if (end > first) norm_keep<<<end - first, LANES, 0, stream>>>(first, y, kept.rows);
+    if (end > first) norm_keep<<<end - first, WARP, 0, stream>>>(first, y, kept.rows);
 }
 
 template <typename N>
 void rms_norm_sh_backward(cudaStream_t stream, int count, const norm_weights &w,
                           const kept_norm<N> &kept, const float *g_y, float *g_x) {
-    if (count > 0) norm_backward<<<count, LANES, 0, stream>>>(w.w, kept, g_y, g_x);
+    if (count > 0) norm_backward<<<count, WARP, 0, stream>>>(w.w, kept, g_y, g_x);
 }
 
 #define INSTANTIATE(N)                                                                           \

@@ -1,5 +1,5 @@
 /* Wrappers of Hopper's instructions that C++ has no words for, with NVIDIA's names: mbarrier
- * (barriers in shared memory that also count bytes), TMA (the copy engine: bulk copies of boxes of
+ * (barriers in shared memory that also count bytes), TMA (TMA: bulk copies of boxes of
  * a tensor, and copies to all blocks of a cluster), wgmma (products of a warpgroup, 128 threads,
  * with accumulators in registers) and setmaxnreg (registers moved from one warpgroup to another).
  * For kernels compiled for sm_90a alone. */
@@ -40,7 +40,7 @@ __device__ __forceinline__ void barrier_init(uint64_t *barrier, uint32_t arrival
     asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(barrier)),
                  "r"(arrivals));
 }
-/* Makes initialised barriers known to the copy engine and to the cluster. */
+/* Makes initialised barriers known to TMA and to the cluster. */
 __device__ __forceinline__ void barrier_init_fence() {
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
 }
@@ -73,7 +73,7 @@ __device__ __forceinline__ void barrier_wait(uint64_t *barrier, uint32_t parity)
                  : "memory");
 }
 
-/* ---- the copy engine ---------------------------------------------------------------------- */
+/* ---- TMA ---------------------------------------------------------------------- */
 
 /* A box of the tensor, whose corner is (column, row), to shared memory. */
 __device__ __forceinline__ void copy_box(void *to, const CUtensorMap *map, int column, int row,
@@ -99,14 +99,14 @@ __device__ __forceinline__ void reads_before_copies() {
 
 /* ---- warpgroups --------------------------------------------------------------------------- */
 
-template <int COUNT> __device__ __forceinline__ void more_registers() {
+template <int COUNT> __device__ __forceinline__ void setmaxnreg_inc() {
     asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(COUNT));
 }
-template <int COUNT> __device__ __forceinline__ void fewer_registers() {
+template <int COUNT> __device__ __forceinline__ void setmaxnreg_dec() {
     asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(COUNT));
 }
 
-/* A tile [rows][64] of half, aligned to eight rows, whose 16-byte words the copy engine has swizzled
+/* A tile [rows][64] of half, aligned to eight rows, whose 16-byte words TMA has swizzled
  * over the 128 bytes of a row.  16 columns on is 2 more. */
 __device__ __forceinline__ uint64_t tile_descriptor(const void *tile) {
     const uint64_t eight_rows = 8 * 128 >> 4, swizzle = 1;

@@ -57,7 +57,7 @@ radial_mlp pack_radial(packer &p, const umas_architecture &a, const radial_weigh
 }
 
 /* The weights [outputs][HIDDEN_WIDTH] of the radial product. */
-std::vector<float> radial_product_of(const radial_weights &r) {
+std::vector<float> radial_matrix_of(const radial_weights &r) {
     std::vector<float> w(size_t(r.outputs) * HIDDEN_WIDTH, 0.0f);
     for (size_t i = 0; i < size_t(r.outputs); i++) {
         float *row = w.data() + i * HIDDEN_WIDTH;
@@ -81,8 +81,8 @@ tiled_weights add_tiles(packer &p, tiled_weights w, const std::vector<__half> &i
     return w;
 }
 
-tiled_weights pack_so2_tiles(packer &p, int rows, bool transposed, bool gated,
-                             const so2_matrices &w) {
+tiled_weights pack_convolution(packer &p, int rows, bool transposed, bool gated,
+                               const so2_matrices &w) {
     std::vector<__half> image;
     return add_tiles(p, pack_tiles(w, rows, transposed, gated, image), image);
 }
@@ -104,8 +104,8 @@ device_so2<S> pack_so2(packer &p, int mmax, bool tiled, bool gate, const so2_wei
                      order.to};
     }
     if (tiled) {
-        d.forward = pack_so2_tiles(p, rows, false, gate, w);
-        d.backward = pack_so2_tiles(p, rows, true, !gate, w);
+        d.forward = pack_convolution(p, rows, false, gate, w);
+        d.backward = pack_convolution(p, rows, true, !gate, w);
     }
     d.bias = p.add<float>(size_t(d.part[0].n), s.m0_b);
     return d;
@@ -156,7 +156,7 @@ device_block<S> pack_block(packer &p, const umas_architecture &a, bool tiled,
     d.norm_1_w = p.add<float>(3 * C, b.norm_1_w);
     d.norm_1_b = p.add<float>(C, b.norm_1_b);
     d.radial = pack_radial(p, a, b.radial);
-    const std::vector<float> product = radial_product_of(b.radial);
+    const std::vector<float> product = radial_matrix_of(b.radial);
     std::vector<__half> image;
     if (tiled)
         d.radial_tiles =

@@ -8,7 +8,7 @@
 #include "core_c.h"
 #include "device_buffer.cuh"
 #include "node_stages/node_stages.cuh"
-#include "products/so2_tiles.cuh"
+#include "products/wgmma_products.cuh"
 #include "weights/radial_table.cuh"
 
 /* An SO(2) convolution: one product for each m.  For m > 0 the complex product is a real one of
@@ -22,7 +22,7 @@ template <typename S> struct device_so2 {
     int parts;
     int width_in, width_out;
     const float *bias;               /* of the m = 0 part */
-    tiled_weights forward, backward; /* for so2_tiles.cuh */
+    tiled_weights forward, backward; /* for wgmma_products.cuh */
 };
 
 template <typename S> struct device_block {
@@ -43,7 +43,7 @@ template <typename S> struct device_weights {
     device_buffer<char> memory;
 };
 
-/* Copy host weights to the device (again); tiled: convolutions' as so2_tiles.cuh wants them.
+/* Copy host weights to the device (again); tiled: convolutions' as wgmma_products.cuh wants them.
  * false: no memory. */
 template <typename S>
 bool upload_weights(cudaStream_t stream, const dense_weights *host, bool tiled,

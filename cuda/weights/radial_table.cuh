@@ -15,11 +15,11 @@ struct radial_piece {
     int width;
     float value_weight[3], slope_weight[3]; /* of slope, difference, next slope */
 
-    __device__ __forceinline__ radial_piece(const radial_table &table, const radial_place &place,
+    __device__ __forceinline__ radial_piece(const radial_table &table, const radial_index &index,
                                             int row_width)
         : width(row_width) {
-        float u = place.beyond, v = 1 - u, per = table.knots_per_length;
-        knot = table.values + (size_t)place.knot * RADIAL_ROWS * width;
+        float u = index.fraction, v = 1 - u, per = table.knots_per_length;
+        knot = table.values + (size_t)index.knot * RADIAL_ROWS * width;
         value_weight[0] = u * v * v;
         value_weight[1] = u * u * (3 - 2 * u);
         value_weight[2] = -u * u * v;

@@ -116,10 +116,10 @@ static inline floats edge_records(const umas_edges &edges, const doubles &wigner
 }
 
 /* Where every edge's distance lies in radial tables; NaN behind the last. */
-static inline std::vector<radial_place> places_of(const umas_edges &edges,
-                                                  const scattered_atoms &a) {
+static inline std::vector<radial_index> table_indices(const umas_edges &edges,
+                                                      const scattered_atoms &a) {
     const ints slot = element_slots();
-    std::vector<radial_place> place;
+    std::vector<radial_index> index;
     for (int64_t e = 0; e < edges.count; e++) {
         const double *v = edges.vector[e];
         const double length = sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2]);
@@ -127,10 +127,10 @@ static inline std::vector<radial_place> places_of(const umas_edges &edges,
         const int pair = slot[(size_t)a.element[(size_t)edges.source[e]]] * PRESENT +
                          slot[(size_t)a.element[(size_t)edges.target[e]]];
         const int knot = std::min((int)at, RADIAL_KNOTS - 2);
-        place.push_back({pair * RADIAL_KNOTS + knot, (float)(at - knot)});
+        index.push_back({pair * RADIAL_KNOTS + knot, (float)(at - knot)});
     }
-    place.resize(place.size() + SPARE_EDGES, {-1, std::numeric_limits<float>::quiet_NaN()});
-    return place;
+    index.resize(index.size() + SPARE_EDGES, {-1, std::numeric_limits<float>::quiet_NaN()});
+    return index;
 }
 
 static inline ints narrow(const int64_t *from, size_t n) { return ints(from, from + n); }
@@ -157,7 +157,7 @@ struct device_edges {
     const umas_atoms &atoms;
     int capacity;
     device_array<int> end, first, out_first, out;
-    device_array<radial_place> place;
+    device_array<radial_index> table_index;
     device_array<float> vector, record;
     device_array<node_visit> visit;
     device_array<chunk_extent> extent;
@@ -166,7 +166,7 @@ struct device_edges {
         : atoms(a.atoms), capacity((int)edges.count + SPARE_EDGES), end({(int)edges.count}),
           first(first_of_nodes(edges, a.atoms)),
           out_first(narrow(edges.out_first, (size_t)a.atoms.nodes + 1)),
-          out(narrow(edges.out, (size_t)edges.count)), place(places_of(edges, a)),
+          out(narrow(edges.out, (size_t)edges.count)), table_index(table_indices(edges, a)),
           vector(edge_vectors(edges)), record(records),
           visit(std::vector<node_visit>((size_t)a.atoms.nodes)), extent({chunk_extent{}}) {}
     /* All edges in one list, whatever they come from. */
@@ -175,7 +175,7 @@ struct device_edges {
                 0,           capacity,
                 end,         first,
                 out_first,   out,
-                place,       reinterpret_cast<const float4 *>((float *)vector),
+                table_index, reinterpret_cast<const float4 *>((float *)vector),
                 record,      nullptr,
                 nullptr};
     }

@@ -48,7 +48,7 @@ struct list_on_device {
     device_array<int> element, node, neighbour, slot;
     device_array<long long> candidate_first;
     device_array<int> end, first, outer_first, out_first, out, unsorted, cursor;
-    device_array<radial_place> place;
+    device_array<radial_index> table_index;
     device_array<float> vector, record;
     device_array<char> scan;
     device_array<double> reach;
@@ -66,7 +66,7 @@ struct list_on_device {
           candidate_first(std::vector<long long>(a.first.begin(), a.first.end())),
           end(int_poison(2)), first(int_poison(rows)), outer_first(int_poison(rows)),
           out_first(int_poison(rows)), out(int_poison(n)), unsorted(int_poison(n)),
-          cursor(int_poison(rows)), place(std::vector<radial_place>(n, {-77, -77})),
+          cursor(int_poison(rows)), table_index(std::vector<radial_index>(n, {-77, -77})),
           vector(poison<float>(4 * n)), record(poison<float>(EDGE_RECORD * n)),
           scan(std::vector<char>(edge_list_scan_bytes(a.atoms.nodes))),
           reach(poison<double>((size_t)a.atoms.owned + 1)), report(std::vector<step_report>(1)) {
@@ -81,7 +81,7 @@ struct list_on_device {
                    reach,
                    out_first,
                    out,
-                   place,
+                   table_index,
                    unsorted,
                    cursor,
                    reinterpret_cast<float4 *>((float *)vector),
@@ -94,14 +94,15 @@ struct list_on_device {
 /* The list read back, and the report. */
 struct built_list {
     ints end, first, outer_first, out_first, out;
-    std::vector<radial_place> place;
+    std::vector<radial_index> table_index;
     floats vector, record;
     step_report report;
 
     bool operator==(const built_list &o) const {
         return end == o.end && first == o.first && outer_first == o.outer_first &&
                out_first == o.out_first && out == o.out &&
-               memcmp(place.data(), o.place.data(), place.size() * sizeof place[0]) == 0 &&
+               memcmp(table_index.data(), o.table_index.data(),
+                      table_index.size() * sizeof table_index[0]) == 0 &&
                memcmp(vector.data(), o.vector.data(), vector.size() * sizeof(float)) == 0 &&
                memcmp(record.data(), o.record.data(), record.size() * sizeof(float)) == 0 &&
                report.edges[0] == o.report.edges[0] && report.edges[1] == o.report.edges[1] &&
@@ -115,8 +116,9 @@ static built_list build_once(const scattered_atoms &a, edge_room room) {
     edge_list_build(0, d.candidates, d.buffers, d.report);
     MUST(cudaGetLastError());
     MUST(cudaDeviceSynchronize());
-    return {d.end.read(),   d.first.read(),  d.outer_first.read(), d.out_first.read(), d.out.read(),
-            d.place.read(), d.vector.read(), d.record.read(),      d.report.read()[0]};
+    return {d.end.read(),       d.first.read(),  d.outer_first.read(),
+            d.out_first.read(), d.out.read(),    d.table_index.read(),
+            d.vector.read(),    d.record.read(), d.report.read()[0]};
 }
 
 /* Twice, with the same bits. */
@@ -164,20 +166,20 @@ static void check_geometry(const built_list &got, const umas_edges &want, const 
                 widen(record).data(), (long)(n * EDGE_RECORD), TOLERANCE_STAGE, 0);
 }
 
-static void check_places(const std::vector<radial_place> &got,
-                         const std::vector<radial_place> &want, const ints &places) {
+static void check_table_indices(const std::vector<radial_index> &got,
+                                const std::vector<radial_index> &want, const ints &places) {
     doubles steps, wanted;
-    std::vector<radial_place> rest = got;
+    std::vector<radial_index> rest = got;
     for (size_t e = 0; e < places.size(); e++) {
-        const radial_place &here = got[(size_t)places[e]];
-        CHECK(here.knot >= 0 && here.beyond >= 0 && here.beyond <= 1);
-        steps.push_back((double)here.knot + here.beyond);
-        wanted.push_back((double)want[e].knot + want[e].beyond);
+        const radial_index &here = got[(size_t)places[e]];
+        CHECK(here.knot >= 0 && here.fraction >= 0 && here.fraction <= 1);
+        steps.push_back((double)here.knot + here.fraction);
+        wanted.push_back((double)want[e].knot + want[e].fraction);
         rest[(size_t)places[e]].knot = -77;
     }
-    for (const radial_place &place : rest) CHECK(place.knot == -77);
-    check_close("places in radial tables", steps.data(), wanted.data(), (long)places.size(), 1e-6,
-                0);
+    for (const radial_index &index : rest) CHECK(index.knot == -77);
+    check_close("indices into radial tables", steps.data(), wanted.data(), (long)places.size(),
+                1e-6, 0);
 }
 
 static void test_build(const atom_counts &counts, int spare, int max_neighbors = 0) {
@@ -199,7 +201,7 @@ static void test_build(const atom_counts &counts, int spare, int max_neighbors =
     CHECK(room.one_rank || got.outer_first == places.first[1]);
     CHECK(got.out_first == narrow(want.out_first, (size_t)a.atoms.nodes + 1));
     CHECK(starts_with(got.out, places.of(narrow(want.out, n))));
-    check_places(got.place, places_of(want, a), places.of_edge);
+    check_table_indices(got.table_index, table_indices(want, a), places.of_edge);
     check_geometry(got, want, places.of_edge);
 }
 

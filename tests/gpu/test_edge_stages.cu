@@ -87,20 +87,20 @@ class radials_in_tables {
         stored<__half> t(PRESENT * PRESENT * RADIAL_KNOTS * cell,
                          __half(std::numeric_limits<float>::quiet_NaN()));
         const floats numbers = random_floats(64 * cell, 0, 1, 2);
-        for (const radial_place &p : places_of(c.host.edges, c.atoms))
+        for (const radial_index &p : table_indices(c.host.edges, c.atoms))
             for (size_t i = 0; p.knot >= 0 && i < cell; i++)
                 t[(size_t)p.knot * cell + i] = __half(numbers[(size_t)p.knot % 64 * cell + i]);
         return t;
     }
     template <typename Parabola> doubles evaluate(Parabola parabola) const {
         doubles all;
-        for (const radial_place &p : places_of(c.host.edges, c.atoms))
+        for (const radial_index &p : table_indices(c.host.edges, c.atoms))
             for (size_t i = 0; p.knot >= 0 && i < width; i++) {
                 double cell[PARABOLA_ROWS];
                 for (size_t k = 0; k < PARABOLA_ROWS; k++)
                     cell[k] =
                         (double)(float)table[((size_t)p.knot * PARABOLA_ROWS + k) * width + i];
-                all.push_back(parabola(p.beyond, cell));
+                all.push_back(parabola(p.fraction, cell));
             }
         return all;
     }

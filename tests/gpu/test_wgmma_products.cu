@@ -1,7 +1,7 @@
 /* The convolutions' products as one kernel each, with the gate and without, against the CPU's double
  * stages. */
 #include "gate_case.cuh"
-#include "products/so2_tiles.cuh"
+#include "products/wgmma_products.cuh"
 #include "stored.cuh"
 
 extern "C" {

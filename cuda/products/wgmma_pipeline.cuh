@@ -13,12 +13,12 @@
  * Blocks are as many as multiprocessors and take one part of the work after the other
  * (tile_schedule).  Where edges are too few to give every block a tile, tiles have 64 edges and
  * blocks one warpgroup that multiplies. */
-#ifndef UMAS_TILED_PRODUCT_CUH
-#define UMAS_TILED_PRODUCT_CUH
+#ifndef UMAS_WGMMA_PIPELINE_CUH
+#define UMAS_WGMMA_PIPELINE_CUH
 
 #include "edge_stages/edge_stages.cuh"
 #include "products/hopper.cuh"
-#include "products/tile_results.cuh"
+#include "products/wgmma_epilogue.cuh"
 
 /* Columns of the operand a step takes: as many as a box has. */
 constexpr int TILE_COLUMNS = BOX_COLUMNS;
@@ -53,10 +53,10 @@ constexpr int ROW_BYTES = TILE_COLUMNS * (int)sizeof(__half);
 
 /* A block with so many warpgroups that multiply, and its shared memory: the places that copies go to,
  * their barriers, and conv1's bias. */
-template <int GROUPS> struct tile_shape {
-    static constexpr int EDGES = 64 * GROUPS, THREADS = (GROUPS + 1) * WARPGROUP;
+template <int WARPGROUPS> struct tile_shape {
+    static constexpr int EDGES = 64 * WARPGROUPS, THREADS = (WARPGROUPS + 1) * WARPGROUP;
     static constexpr int ROWS_BYTES = EDGES * ROW_BYTES; /* a step's, or a box's */
-    static constexpr int STAGES = GROUPS == 1 ? 5 : 4;
+    static constexpr int STAGES = WARPGROUPS == 1 ? 5 : 4;
     static constexpr int STAGE_BYTES = ROWS_BYTES + MOST_COLUMNS * ROW_BYTES;
     static constexpr int BARRIERS = STAGES * STAGE_BYTES;
     static constexpr int BIAS = BARRIERS + 2 * STAGES * (int)sizeof(uint64_t);
@@ -76,8 +76,8 @@ template <int STAGES> struct ring_position {
     }
 };
 
-template <int GROUPS> class tile_pipeline {
-    using shape = tile_shape<GROUPS>;
+template <int WARPGROUPS> class tile_pipeline {
+    using shape = tile_shape<WARPGROUPS>;
     static constexpr int STAGES = shape::STAGES, STAGE_BYTES = shape::STAGE_BYTES;
     static constexpr int ROWS_BYTES = shape::ROWS_BYTES;
     char *memory_;
@@ -92,7 +92,7 @@ template <int GROUPS> class tile_pipeline {
         if (threadIdx.x == 0) {
             for (int i = 0; i < STAGES; i++) {
                 barrier_init(full_ + i, 1);
-                barrier_init(empty_ + i, CLUSTER * GROUPS * WARPGROUP);
+                barrier_init(empty_ + i, CLUSTER * WARPGROUPS * WARPGROUP);
             }
             barrier_init_fence();
         }
@@ -210,15 +210,15 @@ template <int GROUPS> class tile_pipeline {
 
 /* A block's threads: one of the last warpgroup does copy(pipeline), the other warpgroups do
  * multiply(pipeline, warpgroup). */
-template <int GROUPS, typename Copy, typename Multiply>
-__device__ __forceinline__ void share_block(char *memory, Copy &&copy, Multiply &&multiply) {
-    tile_pipeline<GROUPS> pipeline(memory);
+template <int WARPGROUPS, typename Copy, typename Multiply>
+__device__ __forceinline__ void run_warpgroups(char *memory, Copy &&copy, Multiply &&multiply) {
+    tile_pipeline<WARPGROUPS> pipeline(memory);
     const int warpgroup = (int)threadIdx.x / WARPGROUP;
-    if (warpgroup == GROUPS) {
-        if constexpr (GROUPS > 1) fewer_registers<40>();
+    if (warpgroup == WARPGROUPS) {
+        if constexpr (WARPGROUPS > 1) setmaxnreg_dec<40>();
         if (threadIdx.x % WARPGROUP == 0) copy(pipeline);
     } else {
-        if constexpr (GROUPS > 1) more_registers<232>(); /* else all there are, they have */
+        if constexpr (WARPGROUPS > 1) setmaxnreg_inc<232>(); /* else all there are, they have */
         multiply(pipeline, warpgroup);
     }
     cluster_sync();
@@ -226,15 +226,15 @@ __device__ __forceinline__ void share_block(char *memory, Copy &&copy, Multiply 
 
 /* A cluster's share of the work: parts of pairs of tiles, one after the other.  Parts take turns, as
  * they are not equally long. */
-template <int GROUPS> struct tile_schedule {
-    static constexpr int EDGES = tile_shape<GROUPS>::EDGES;
+template <int WARPGROUPS> struct tile_schedule {
+    static constexpr int EDGES = tile_shape<WARPGROUPS>::EDGES;
     int parts, count, work, unit;
     __device__ __forceinline__ tile_schedule(const tile_edges &edges, int part_count)
         : parts(part_count), unit((int)blockIdx.x / CLUSTER) {
         count = max(0, min(edges.span.size, *edges.end - edges.span.begin));
         work = (count + CLUSTER * EDGES - 1) / (CLUSTER * EDGES) * parts;
     }
-    __device__ __forceinline__ bool more() const { return unit < work; }
+    __device__ __forceinline__ bool in_range() const { return unit < work; }
     __device__ __forceinline__ void next() { unit += (int)gridDim.x / CLUSTER; }
     __device__ __forceinline__ int part() const { return (unit + unit / parts) % parts; }
     /* of this block */
@@ -246,10 +246,10 @@ template <int GROUPS> struct tile_schedule {
 };
 
 /* What one thread of the last warpgroup does. */
-template <int GROUPS>
-__device__ __forceinline__ void copy_tiles(tile_pipeline<GROUPS> &p, const CUtensorMap *rows,
+template <int WARPGROUPS>
+__device__ __forceinline__ void copy_tiles(tile_pipeline<WARPGROUPS> &p, const CUtensorMap *rows,
                                            const tiled_weights &w, const tile_edges &edges) {
-    for (tile_schedule<GROUPS> s(edges, w.parts); s.more(); s.next())
+    for (tile_schedule<WARPGROUPS> s(edges, w.parts); s.in_range(); s.next())
         for (int i = 0; i < w.passes; i++)
             p.copy(rows, s.first_row(), w.tiles, w.pass[s.part() * w.passes + i]);
 }

@@ -8,8 +8,8 @@
  * Eight warps share a product: each has 16 of the 128 outputs for all eight nodes.  Rows lie in
  * shared memory as fragments, both parts side by side; each warp streams its weights from the L2
  * cache, AHEAD steps of eight channels in advance. */
-#ifndef UMAS_TENSOR_PRODUCT_CUH
-#define UMAS_TENSOR_PRODUCT_CUH
+#ifndef UMAS_TF32_PRODUCT_CUH
+#define UMAS_TF32_PRODUCT_CUH
 
 #include "device.cuh"
 #include "weights/weight_fragments.cuh"
@@ -108,8 +108,8 @@ template <int AHEAD> class weight_reader {
             for (int i = 0; i < AHEAD; i++) {
                 const float4 whole = ahead_[i];
                 ahead_[i] = __ldg(refill + i * 32);
-                const tf32_pair w[4] = {split(whole.x), split(whole.y),
-                                        split(whole.z), split(whole.w)};
+                const tf32_pair w[4] = {split(whole.x), split(whole.y), split(whole.z),
+                                        split(whole.w)};
                 const float high[4] = {w[0].high, w[1].high, w[2].high, w[3].high};
                 const float low[4] = {w[0].low, w[1].low, w[2].low, w[3].low};
                 const int place = i * 32 + tile_place(lane_, i);

@@ -1,13 +1,13 @@
 /* The edges' convolutions on Hopper in 16 bits, docs/model.md (17) to (20), (27), (33): all
  * products of an SO(2) convolution in one launch, fused with the gate between the two
  * convolutions.  Weights are packed once per merge, on the host, into the tiles that the kernels
- * copy (tiled_product.cuh). */
-#ifndef UMAS_SO2_TILES_CUH
-#define UMAS_SO2_TILES_CUH
+ * copy (wgmma_pipeline.cuh). */
+#ifndef UMAS_WGMMA_PRODUCTS_CUH
+#define UMAS_WGMMA_PRODUCTS_CUH
 
 #include <vector>
 
-#include "products/tiled_product.cuh"
+#include "products/wgmma_pipeline.cuh"
 #include "weights/so2_matrices.h"
 
 /* Does this device have these kernels? */
@@ -36,7 +36,7 @@ bool so2_gate_backward(cudaStream_t stream, int rows, const edge_list &edges, ed
 bool tiled_products(cudaStream_t stream, const edge_list &edges, edge_span span,
                     const tiled_weights &w, const __half *x, int width_x, __half *y, int width_y);
 
-/* Rows [edges][width] as the copy engine sees them: boxes of TILE_COLUMNS columns of a tile's rows. */
+/* Rows [edges][width] as TMA sees them: boxes of TILE_COLUMNS columns of a tile's rows. */
 bool tile_map(const __half *rows, int edges, int width, int tile_rows, CUtensorMap *map);
 /* What clusters work on one at a time: parts of pairs of tiles. */
 inline int tile_units(edge_span span, int tile_rows, int parts) {
@@ -47,7 +47,7 @@ int tile_blocks();
 /* Are tiles of 64 edges done sooner than tiles of 128?  Each takes a little more than half the time. */
 bool small_tiles_pay(edge_span span, int parts);
 
-template <int GROUPS, typename... Parameters, typename... Arguments>
+template <int WARPGROUPS, typename... Parameters, typename... Arguments>
 bool launch_tiles(void (*kernel)(Parameters...), cudaStream_t stream, edge_span span, int parts,
                   const Arguments &...arguments) {
     const void *symbol = reinterpret_cast<const void *>(kernel);
@@ -55,7 +55,7 @@ bool launch_tiles(void (*kernel)(Parameters...), cudaStream_t stream, edge_span 
     cudaLaunchAttribute cluster = {};
     cluster.id = cudaLaunchAttributeClusterDimension;
     cluster.val.clusterDim = {CLUSTER, 1, 1};
-    using shape = tile_shape<GROUPS>;
+    using shape = tile_shape<WARPGROUPS>;
     if (cudaFuncSetAttribute(symbol, cudaFuncAttributeMaxDynamicSharedMemorySize, shape::MEMORY) !=
         cudaSuccess)
         return false;

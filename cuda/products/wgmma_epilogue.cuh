@@ -3,8 +3,8 @@
  *
  * A box is 64 columns of the result for 64 edges.  Of each box a thread has eight neighbouring
  * columns twice, 32 apart, in two rows: each eight is one 16-byte store. */
-#ifndef UMAS_TILE_RESULTS_CUH
-#define UMAS_TILE_RESULTS_CUH
+#ifndef UMAS_WGMMA_EPILOGUE_CUH
+#define UMAS_WGMMA_EPILOGUE_CUH
 
 #include <cuda_fp16.h>
 
@@ -20,7 +20,7 @@ struct tile_place {
     __device__ __forceinline__ explicit tile_place(int warpgroup)
         : row(64 * warpgroup + (int)threadIdx.x % WARPGROUP / 32 * 16 + (int)threadIdx.x % 32 / 4),
           column(8 * ((int)threadIdx.x % 4)) {}
-    /* the numbers' place in a box of the block's rows, in the order of the copy engine */
+    /* the numbers' place in a box of the block's rows, in the order of TMA */
     __device__ __forceinline__ int in_box(int second, int eight) const {
         return (row + 8 * second) * 128 + ((column / 8 + 4 * eight) ^ row % 8) * 16;
     }
@@ -86,7 +86,7 @@ struct tile_rows {
           row(at.row), left(rows_left) {}
 
     /* fill(second, eight, v): the numbers v of a box whose first column this is. */
-    template <typename Fill> __device__ __forceinline__ void put(int column, Fill fill) const {
+    template <typename Fill> __device__ __forceinline__ void store(int column, Fill fill) const {
         each_eight(fill, [&](int second, int eight, const float(&v)[8]) {
             if (row + 8 * second < left)
                 *reinterpret_cast<uint4 *>(first + 8 * second * width + column + 32 * eight) =
@@ -114,7 +114,7 @@ class tile_outbox {
         count_ = count;
     }
     /* fill(second, eight, v): the numbers v of a box. */
-    template <typename Fill> __device__ __forceinline__ void put(int box, Fill fill) {
+    template <typename Fill> __device__ __forceinline__ void store(int box, Fill fill) {
         each_eight(fill, [&](int second, int eight, const float(&v)[8]) {
             box_[box][second][eight] = rounded(v);
         });

@@ -1,6 +1,6 @@
 /* The matrix products of the CUDA engine against sums in double. */
 #include "edge_stages/edge_stages.cuh"
-#include "products/products.cuh"
+#include "products/cublas.cuh"
 #include "stored.cuh"
 
 /* A product into columns of a wider array, whose other columns stay. */

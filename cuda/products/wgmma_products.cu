@@ -1,9 +1,9 @@
-/* Packing weights into tiles for the kernels of so2_tiles.cuh, on the host; and their tensor maps.
+/* Packing weights into tiles for the kernels of wgmma_products.cuh, on the host; and their tensor maps.
  *
  * A pass's tiles are [steps][n][64] fp16, swizzled as TMA and wgmma want them.  The columns of a
  * result stand in such an order that a thread's accumulators are runs of eight neighbours, which it
  * can store in 16-byte words. */
-#include "products/so2_tiles.cuh"
+#include "products/wgmma_products.cuh"
 
 #include <cudaTypedefs.h>
 
@@ -40,7 +40,7 @@ class tile_packer {
             const int box = row / BOX_COLUMNS * (apart ? CHANNELS : BOX_COLUMNS);
             const int column = first + box + column_of_row(row % BOX_COLUMNS);
             for (int k = 0; k < depth; k++) {
-                const int word = k % TILE_COLUMNS / 8 ^ row % 8; /* as the copy engine swizzles */
+                const int word = k % TILE_COLUMNS / 8 ^ row % 8; /* as TMA swizzles */
                 const size_t tile = size_t(k / TILE_COLUMNS) * size_t(n * TILE_COLUMNS);
                 image_[from + tile + size_t(row * TILE_COLUMNS + word * 8 + k % 8)] =
                     __half(transposed_ ? m.at(k, column) : m.at(column, k));

@@ -1,8 +1,8 @@
 /* Matrix products over edges through cuBLAS, docs/model.md (17), (18), (33) and the last layer of
  * (12), in `single` and on GPUs other than Hopper's.  cuBLAS is opened by the first engine that
  * needs it, so that the library loads on machines without it.  Factors are of type S, sums fp32. */
-#ifndef UMAS_PRODUCTS_CUH
-#define UMAS_PRODUCTS_CUH
+#ifndef UMAS_CUBLAS_CUH
+#define UMAS_CUBLAS_CUH
 
 #include "device.cuh"
 #include "umas.h"

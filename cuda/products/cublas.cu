@@ -1,5 +1,5 @@
 /* cuBLAS opened at run time, and the two products that are asked of it (products.cuh). */
-#include "products/products.cuh"
+#include "products/cublas.cuh"
 
 #include <cublas_v2.h>
 #include <dlfcn.h>
