@@ -35,7 +35,8 @@ __device__ __forceinline__ float silu_slope(float x) {
     return s * (1.0f + x * (1.0f - s));
 }
 
-/* Sums of three numbers over a warp, in a fixed order: x on lanes 0 to 7, y on 8 to 15, z on 16 to 23. */
+/* Sums of three numbers over a warp, in a fixed order: x on lanes 0 to 7, y on 8 to 15, z on 16
+ * to 23. */
 __device__ __forceinline__ float warp_sums(float3 v) {
     const bool upper = threadIdx.x & 16, odd = threadIdx.x & 8;
     const float keep_0 = upper ? v.z : v.x, send_0 = upper ? v.x : v.z;

@@ -33,9 +33,9 @@ static inline void rotate_back(const real *d, const real y[9], real x[9]) {
 }
 
 /* The torque g . J_x y and g . J_z y: how fast g . y changes when the frame of y turns about its
- * own x or z axis.  J are the generators of rotations for l = 1, 2.  These two numbers an edge
- * stand for the derivative by the edge's direction, so that D itself is never differentiated.  A
- * turn about the frame's y axis, which is the edge, changes nothing. */
+ * own x or z axis, against the right-hand rule.  J are the generators of rotations for l = 1, 2.
+ * These two numbers an edge stand for the derivative by the edge's direction, so that D itself
+ * is never differentiated.  A turn about the frame's y axis, which is the edge, changes nothing. */
 static inline void torque(const real g[9], const real y[9], real *about_x, real *about_z) {
     const real root_3 = (real)1.7320508075688772935;
     *about_x = g[3] * y[2] - g[2] * y[3] + g[4] * y[5] - g[5] * y[4] +

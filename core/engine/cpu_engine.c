@@ -1,5 +1,6 @@
-/* One evaluation on the CPU: the whole of docs/model.md, in its order, forward (13) to (26) and
- * backward (28) to (38).
+/* One evaluation on the CPU: docs/model.md, forward (13) to (25), backward (28) to (36), then
+ * (26), (37), (38).  (1), (2) are in `prepare`; (3) to (6), (11), (12) are done for each chunk,
+ * forward and again backward.
  *
  * In: the atoms of this rank, positions in A.
  * Out: energy and virial in eV, forces in eV/A.

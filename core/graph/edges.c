@@ -215,8 +215,8 @@ double umas_edge_frame(const double vector[3], double frame[3][3]) {
     return d;
 }
 
-/* dE/dvector, docs/model.md (37): the derivative by the distance acts along n; a small turn (w_x,
- * w_z) of the frame moves the direction by w_z x - w_x z. */
+/* dE/dvector, docs/model.md (37): the derivative by the distance acts along n; a small turn of the
+ * frame by (-w_x, -w_z), right-hand rule, moves the direction by w_z x - w_x z. */
 static void vector_gradient(const double vector[3], const umas_edge_gradient *g, double scale,
                             double out[3]) {
     double frame[3][3], d = umas_edge_frame(vector, frame);

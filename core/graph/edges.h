@@ -46,8 +46,9 @@ size_t umas_edges_bytes(const umas_edges *edges); /* that it holds */
 /* Gradient of the energy by an edge's geometry, docs/model.md (32) to (36): per A, and per radian.
  */
 typedef struct umas_edge_gradient {
-    double distance;           /* by |vector|, at fixed direction */
-    double torque_x, torque_z; /* by a small turn of the edge about its frame's x and z axes */
+    double distance; /* by |vector|, at fixed direction */
+    /* by a small turn of the edge about its frame's x and z axes, left-handed */
+    double torque_x, torque_z;
 } umas_edge_gradient;
 
 /* Forces [total][3], the global virial and, unless NULL, atom virials [total][6], from the

@@ -44,13 +44,13 @@ struct radial_table {
     float knots_per_length; /* 1/A */
 };
 
-/* What gather and rotation have of a layer's radial functions: those of a chunk's edges, and their slopes
- * (1/A), [edges][radial_width] ... */
+/* What gather and rotation have of a layer's radial functions: those of a chunk's edges, and
+ * their slopes (1/A), [edges][radial_width] ... */
 template <typename S> struct stored_radials {
     const S *radial, *radial_slope; /* forward: no slopes */
 };
-/* ... or tables as parabolas: [pair][knot][value, mean slope up to the next knot (1/A), change of the
- * slope][radial_width]. */
+/* ... or tables as parabolas: [pair][knot][value, mean slope up to the next knot (1/A), change
+ * of the slope][radial_width]. */
 constexpr int PARABOLA_ROWS = 3;
 struct tabulated_radials {
     const __half *values;

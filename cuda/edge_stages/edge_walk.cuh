@@ -57,7 +57,8 @@ __device__ __forceinline__ void copy_16_bytes(void *to, const void *from) {
         "l"(from)
         : "memory");
 }
-/* ... 4, 8 or 16 by way of the L1 cache, for what other warps of the multiprocessor may read, too. */
+/* ... 4, 8 or 16 by way of the L1 cache, for what other warps of the multiprocessor may read,
+ * too. */
 template <int BYTES> __device__ __forceinline__ void copy_cached(void *to, const void *from) {
     asm volatile(
         "cp.async.ca.shared.global [%0], [%1], %2;" ::"r"((unsigned)__cvta_generic_to_shared(to)),
@@ -66,7 +67,8 @@ template <int BYTES> __device__ __forceinline__ void copy_cached(void *to, const
 }
 __device__ __forceinline__ void copies_wait() { asm volatile("cp.async.wait_all;" ::: "memory"); }
 
-/* An address to which constants are added, as the instructions can, and not part of a sum before it. */
+/* An address to which constants are added, as the instructions can, and not part of a sum before
+ * it. */
 template <typename T> __device__ __forceinline__ T *opaque_address(T *address) {
     asm volatile("" : "+l"(address));
     return address;
@@ -114,9 +116,9 @@ __device__ __forceinline__ warp_ring<Inputs> &ring_of_warp(char *shared) {
     return reinterpret_cast<warp_ring<Inputs> *>(shared)[threadIdx.x / 32];
 }
 
-/* Calls use(edge, inputs) for every edge of the walk, and fetch(edge, inputs), which copies ahead, one
- * edge earlier; where that depends on something itself, prefetch_index(edge, slot) copies this two edges earlier
- * to the slot, one of four, that the others are called with, too. */
+/* Calls use(edge, inputs) for every edge of the walk, and fetch(edge, inputs), which copies
+ * ahead, one edge earlier; where that depends on something itself, prefetch_index(edge, slot)
+ * copies this two edges earlier to the slot, one of four, that the others are called with, too. */
 template <typename Inputs, typename PrefetchIndex, typename Fetch, typename Use>
 __device__ __forceinline__ void walk_edges(edge_walk walk, warp_ring<Inputs> &ring,
                                            PrefetchIndex &&prefetch_index, Fetch &&fetch,

@@ -47,7 +47,8 @@ __global__ void forward(edge_list edges, edge_span span, const float *__restrict
     }
 }
 
-/* A gate's gradient needs what came out of it, not what went in: d(v s(x))/dx = v s(x) (1 - s(x)). */
+/* A gate's gradient needs what came out of it, not what went in: d(v s(x))/dx = v s(x) (1 -
+ * s(x)). */
 template <typename S, int ROWS>
 __global__ void backward(edge_list edges, edge_span span, const S *__restrict__ gated,
                          const S *__restrict__ g_gated, S *__restrict__ g_conv_1) {

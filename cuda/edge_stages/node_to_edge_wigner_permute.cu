@@ -171,9 +171,9 @@ __global__ void __launch_bounds__(FORWARD_GROUPS *ROW_THREADS, 4)
     }
 }
 
-/* The gradient of one half of one edge's message, radial functions * D x, at two channels: adds to g_x;
- * returns the torque and, in z, the gradient by the distance that the radial functions depend on.
- * channel: in the warp's */
+/* The gradient of one half of one edge's message, radial functions * D x, at two channels: adds
+ * to g_x; returns the torque and, in z, the gradient by the distance that the radial functions
+ * depend on. channel: in the warp's */
 template <typename Radials, int ROWS>
 __device__ __forceinline__ float3 absorb(const backward_inputs<Radials, ROWS> &from, int channel,
                                          const radial_reader<Radials> &radial, float fraction,

@@ -2,16 +2,16 @@
  * docs/model.md (16), (21), the torque, (35), and the order of rows, (7).  Counterpart:
  * core/edge_stages/rotation.h, core/row_order.h.
  *
- * Below that, what all node-centric kernels share.  A block has one node at a time and GROUPS groups
- * of 64 threads; a group has an edge at a time, a thread two channels of all nine rows.  At the end
- * the groups' sums are added in shared memory, [GROUPS - 1][9][64] float2, in the order of the
- * groups. */
+ * Below that, what all node-centric kernels share.  A block has one node at a time and GROUPS
+ * groups of 64 threads; a group has an edge at a time, a thread two channels of all nine rows.
+ * At the end the groups' sums are added in shared memory, [GROUPS - 1][9][64] float2, in the
+ * order of the groups. */
 #ifndef UMAS_ROTATION_CUH
 #define UMAS_ROTATION_CUH
 
 #include "edge_stages/edge_walk.cuh"
 
-/* l-major index and radial function of every m-major row (core/edge_stages/rotation.h). */
+/* l-major index and radial function of every m-major row (core/row_order.h). */
 __host__ __device__ constexpr int l_major_of_row(int row) {
     constexpr int table[9] = {0, 2, 6, 3, 7, 1, 5, 8, 4};
     return table[row];

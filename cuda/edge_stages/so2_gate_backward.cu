@@ -17,8 +17,8 @@ namespace {
 #ifdef UMAS_HOPPER
 
 /* What a thread keeps of a part, half of the channels, and where its results go.  Boxes of what
- * the gate left come through the pipeline behind a pass: of a degree that it has gradients of, the gate
- * and the rows of these. */
+ * the gate left come through the pipeline behind a pass: of a degree that it has gradients of,
+ * the gate and the rows of these. */
 template <int WARPGROUPS> struct gate_gradients {
     static constexpr int ROWS_BYTES = tile_shape<WARPGROUPS>::ROWS_BYTES;
     tile_rows g_conv_1;

@@ -1,5 +1,6 @@
-/* The radial MLPs, docs/model.md (4), (11), (12), as tables over the distance, and reading them at
- * every edge, which is also their gradient, (36).
+/* The radial MLPs, docs/model.md (4), (11), (12), as tables over the distance, and reading the second
+ * hidden layer's values and slopes at every edge's distance; slopes take the place of a backward
+ * pass, (36).  Parabolas are read in node_to_edge_wigner_permute.cu.
  *
  * Radial functions depend on the distance and the elements of both ends alone.  They are computed
  * once for the elements present, in double, at 1024 knots from 0 to the cutoff, for every ordered

@@ -1,4 +1,5 @@
-/* Which GPU an engine runs on: what is visible, what is new enough, and what tells one card from another. */
+/* Which GPU an engine runs on: what is visible, what is new enough, and what tells one card from
+ * another. */
 #include "engine/choose_device.cuh"
 
 #include <cstdio>

@@ -78,7 +78,8 @@ template <typename S> struct cuda_engine {
     /* Bytes it holds, on the device and on the host. */
     size_t device_bytes() const;
     size_t host_bytes() const;
-    /* Bytes for atoms and edges: what weights, tables and rows on their way to other ranks leave. */
+    /* Bytes for atoms and edges: what weights, tables and rows on their way to other ranks
+     * leave. */
     size_t room() const {
         const size_t taken = weights.memory.bytes() + tables.table_bytes() + ranks.device_bytes();
         return memory > taken ? memory - taken : 0;

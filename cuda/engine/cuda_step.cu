@@ -1,5 +1,5 @@
-/* One evaluation on the GPU, stage by stage: the whole of docs/model.md, in its order, forward (1)
- * to (26) and backward (28) to (38).  The counterpart of core/engine/cpu_engine.c.  Everything is
+/* One evaluation on the GPU, stage by stage: docs/model.md (1) to (3), (5) to (7) and (13) to (38),
+ * in this order; (4) and (8) to (12) are done when weights are merged.  The counterpart of core/engine/cpu_engine.c.  Everything is
  * queued on one stream, and only what travels to other ranks on another, so that a step can be
  * captured as a CUDA graph.  The host waits for nothing within a step, unless rows travel through
  * host memory. */

@@ -1,5 +1,5 @@
-/* The arrays that an engine keeps between steps, by what they are for.  Each group knows how many bytes
- * of device memory it holds (memory_plan.cu reserves them). */
+/* The arrays that an engine keeps between steps, by what they are for.  Each group knows how
+ * many bytes of device memory it holds (memory_plan.cu reserves them). */
 #ifndef UMAS_ENGINE_MEMORY_CUH
 #define UMAS_ENGINE_MEMORY_CUH
 
@@ -111,8 +111,8 @@ template <typename S> struct node_memory {
     }
 };
 
-/* Activations of the chunk at work, [edges] of the widths in edge_stages.cuh; hidden and radials where
- * there are no tables of them. */
+/* Activations of the chunk at work, [edges] of the widths in edge_stages.cuh; hidden and radials
+ * where there are no tables of them. */
 template <typename S> struct chunk_memory {
     device_buffer<S> hidden, radial, radial_slope, message, conv_1, gated, conv_2, g_conv_2;
 

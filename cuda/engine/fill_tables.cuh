@@ -4,8 +4,8 @@
 
 #include "engine/cuda_engine.cuh"
 
-/* Tables for e.tables.present; they do not depend on the mixture of experts.  The plan is for no atoms
- * then.  Status: MEMORY, DEVICE. */
+/* Tables for e.tables.present; they do not depend on the mixture of experts.  The plan is for no
+ * atoms then.  Status: MEMORY, DEVICE. */
 template <typename S> umas_status fill_tables(cuda_engine<S> &e, umas_error *error);
 
 #endif

@@ -98,8 +98,8 @@ umas_status check_fit(const cuda_engine<S> &e, int64_t edges, umas_error *error)
                      e.plan.owned, gib(need), gib(e.room()), (long long)largest);
 }
 
-/* How many of at most `most` chunks, over all layers, may keep so much an edge; `*room` is left that
- * much smaller. */
+/* How many of at most `most` chunks, over all layers, may keep so much an edge; `*room` is left
+ * that much smaller. */
 int chunks_that_fit(const step_plan &p, int most, size_t an_edge, size_t *room) {
     int kept = 0;
     while (kept < most && size_t(p.span(kept % p.chunks()).size) * an_edge <= *room)
@@ -195,16 +195,17 @@ template <typename S> bool reserve_all(cuda_engine<S> &e) {
     return reserve_nodes(e) && reserve_edges(e) && reserve_chunk(e) && reserve_kept(e);
 }
 
-/* Items to reserve for `count` and one more: what is there where it suffices, else with some room. */
+/* Items to reserve for `count` and one more: what is there where it suffices, else with some
+ * room. */
 template <typename T> size_t reserved_for(const device_buffer<T> &buffer, int64_t count) {
     return size_t(count) < buffer.capacity() ? buffer.capacity() : size_t(with_room(count)) + 1;
 }
 
 } // namespace
 
-/* Ranks that share the GPU each have a fraction of what was free when they all began: it is there
- * after the plans of the others, too.  Where it is not, somebody else has taken memory since, and the
- * fraction is one of what is left. */
+/* Ranks that share the GPU each have a fraction of what was free when they all began: it is
+ * there after the plans of the others, too.  Where it is not, somebody else has taken memory
+ * since, and the fraction is one of what is left. */
 template <typename S> void settle_share(cuda_engine<S> &e) {
     size_t free_bytes = 0, all_bytes = 0;
     if (e.plan.bytes > 0 || cudaMemGetInfo(&free_bytes, &all_bytes) != cudaSuccess) return;

@@ -1,4 +1,5 @@
-/* A step: memory for the atoms, what they are, the step as a graph, and when it has to be done again. */
+/* A step: memory for the atoms, what they are, the step as a graph, and when it has to be done
+ * again. */
 #include "engine/run_step.cuh"
 
 #include <cmath>
@@ -96,10 +97,10 @@ template <typename S> bool finite(const cuda_engine<S> &e) {
 /* Gradients that overflow 16 bits are tried again, smaller.  A step needs no more than a few
  * tries: 2^-4 of 2^12 is far below any gradient that fp32 itself survives. */
 constexpr float SMALLEST_SCALE = 1.0f / 16;
-/* What overflows passes, and small gradients lose digits at a small scale: after this many steps the
- * next larger one is tried.  Gradients of several ranks are added up, so that all must have the same
- * scale: it changes and is counted only where they are in step (run_step, and the repeat that they
- * voted for). */
+/* What overflows passes, and small gradients lose digits at a small scale: after this many steps
+ * the next larger one is tried.  Gradients of several ranks are added up, so that all must have
+ * the same scale: it changes and is counted only where they are in step (run_step, and the
+ * repeat that they voted for). */
 constexpr int STEPS_AT_SMALLER_SCALE = 100;
 
 template <typename S> void try_larger_scale(cuda_engine<S> &e) {
@@ -142,8 +143,8 @@ void hand_out(const cuda_engine<S> &e, const umas_atoms *atoms, umas_result *res
                     size_t(atoms->owned) * sizeof(double));
 }
 
-/* After a failure the next call starts over: a graph may lack what could not be queued, and the plan is
- * for no atoms. */
+/* After a failure the next call starts over: a graph may lack what could not be queued, and the
+ * plan is for no atoms. */
 template <typename S> umas_status or_start_over(cuda_engine<S> &e, umas_status status) {
     if (status != UMAS_OK) {
         e.captured.drop();

@@ -1,5 +1,5 @@
 /* What a step does with one chunk of edges of a layer: forward, docs/model.md (16) to (21), and
- * backward, (32) to (34), (36). */
+ * backward, (27), (32) to (36). */
 #ifndef UMAS_STEP_CHUNK_CUH
 #define UMAS_STEP_CHUNK_CUH
 

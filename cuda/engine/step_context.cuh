@@ -1,4 +1,5 @@
-/* What every part of a step works with: the engine, its stream and lists, and the features at hand. */
+/* What every part of a step works with: the engine, its stream and lists, and the features at
+ * hand. */
 #ifndef UMAS_STEP_CONTEXT_CUH
 #define UMAS_STEP_CONTEXT_CUH
 

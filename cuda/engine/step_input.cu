@@ -1,4 +1,5 @@
-/* A caller's atoms on their way to the device: candidates when the list changes, positions every step. */
+/* A caller's atoms on their way to the device: candidates when the list changes, positions every
+ * step. */
 #include "engine/step_input.cuh"
 
 #include <cstring>

@@ -7,8 +7,8 @@
 
 #include "graph/edge_list.cuh"
 
-/* What the memory was made for, and how the edges are cut.  Activations stay for the backward pass of
- * the last layers, of each its first chunks: as many as the memory has room for. */
+/* What the memory was made for, and how the edges are cut.  Activations stay for the backward
+ * pass of the last layers, of each its first chunks: as many as the memory has room for. */
 struct step_plan {
     int owned = -1, nodes = -1; /* none yet */
     int node_capacity = 0;      /* rows of the nodes' arrays */

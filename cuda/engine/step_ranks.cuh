@@ -89,8 +89,8 @@ template <typename S> umas_status balance(step_context<S> &c, bool backward, uma
     return status;
 }
 
-/* Rows of h of owned atoms go to the ranks that have edges from them; reverse: gradients of the rows
- * that came go back and are added. */
+/* Rows of h of owned atoms go to the ranks that have edges from them; reverse: gradients of the
+ * rows that came go back and are added. */
 template <typename S>
 umas_status start_exchange(step_context<S> &c, float *rows_of, bool reverse, umas_error *error) {
     if (!c.e.ranks.is_open()) return UMAS_OK;

@@ -26,12 +26,12 @@ struct unique_id {
 /* Older versions cannot be captured in a graph together with other streams. */
 constexpr int OLDEST = 21400;
 
-/* How long ranks are waited for while they connect.  It takes seconds; a rank that never comes, or a
- * network that swallows what is sent, would otherwise hold up the others for ever. */
+/* How long ranks are waited for while they connect.  It takes seconds; a rank that never comes,
+ * or a network that swallows what is sent, would otherwise hold up the others for ever. */
 constexpr std::chrono::seconds PATIENCE{180};
 
-/* Do what may never return on a thread of its own.  After PATIENCE it is left there, still using what
- * it was given. */
+/* Do what may never return on a thread of its own.  After PATIENCE it is left there, still using
+ * what it was given. */
 std::string within_patience(bool *stuck, const std::function<std::string()> &work) {
     struct state {
         std::mutex mutex;

@@ -1,5 +1,5 @@
-/* NCCL, NVIDIA's library of communication between GPUs, opened at run time: what this engine uses of
- * it, for one communicator.  Every function returns an empty string, or what went wrong. */
+/* NCCL, NVIDIA's library of communication between GPUs, opened at run time: what this engine
+ * uses of it, for one communicator.  Every function returns an empty string, or what went wrong. */
 #ifndef UMAS_NCCL_LINK_CUH
 #define UMAS_NCCL_LINK_CUH
 
@@ -33,8 +33,8 @@ class nccl_link {
 
     /* On one rank: an id for all of them. */
     std::string make_id(char id[NCCL_ID_BYTES]);
-    /* On all ranks at once, with the device that is current.  Other ranks are waited for, but not for
-     * ever: see PATIENCE. */
+    /* On all ranks at once, with the device that is current.  Other ranks are waited for, but
+     * not for ever: see PATIENCE. */
     std::string connect(const char id[NCCL_ID_BYTES], int rank, int ranks);
 
     /* Queue on the stream; both can be captured once the peers have met. */
@@ -45,7 +45,8 @@ class nccl_link {
     std::string meet(const peer_bytes *peer, int peers, cudaStream_t stream);
     std::string meet_all(const void *mine, void *all, size_t bytes, cudaStream_t stream);
 
-    /* Other ranks did not come, and a thread still waits for them: this object must not be destroyed. */
+    /* Other ranks did not come, and a thread still waits for them: this object must not be
+     * destroyed. */
     bool stuck() const { return stuck_; }
 
   private:

@@ -126,8 +126,8 @@ std::string rank_exchange::introduce(umas_error *error, umas_status *status) {
     return "";
 }
 
-/* Every transport between neighbours and the collective are tried, so that what cannot work is known
- * before the first step. */
+/* Every transport between neighbours and the collective are tried, so that what cannot work is
+ * known before the first step. */
 std::string rank_exchange::try_link() {
     const int me = exchange_->rank, ranks = exchange_->ranks;
     constexpr size_t BYTES = 4096;
@@ -254,8 +254,8 @@ std::vector<peer_bytes> rank_exchange::peers(bool reverse) const {
     return all;
 }
 
-/* A peer is new to both sides at once, so that both come here.  Rows go both ways later on, even where
- * the plan has some in one direction only. */
+/* A peer is new to both sides at once, so that both come here.  Rows go both ways later on, even
+ * where the plan has some in one direction only. */
 umas_status rank_exchange::meet_peers(umas_error *error) {
     if (!link_) return UMAS_OK;
     std::vector<peer_bytes> fresh;

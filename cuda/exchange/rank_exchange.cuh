@@ -1,10 +1,10 @@
 /* Node rows between the GPUs of different ranks: features forward to those that need them, their
  * gradients back to the owners, and sums over ranks.
  *
- * Rows travel on a stream of their own, so that the engine's stream goes on with what does not need
- * them: start_* sends them off, finish_* makes the engine's stream wait for what comes in.  With NCCL
- * nothing of that needs the host, and a step that does it can be a graph.  Else packed rows pass
- * through pinned host memory, and finish_* blocks while they do. */
+ * Rows travel on a stream of their own, so that the engine's stream goes on with what does not
+ * need them: start_* sends them off, finish_* makes the engine's stream wait for what comes in.
+ * With NCCL nothing of that needs the host, and a step that does it can be a graph.  Else packed
+ * rows pass through pinned host memory, and finish_* blocks while they do. */
 #ifndef UMAS_RANK_EXCHANGE_CUH
 #define UMAS_RANK_EXCHANGE_CUH
 
@@ -20,8 +20,8 @@
 #include "profile/stage_clock.cuh"
 
 /* A transport may remember where a buffer lies for as long as it lives (CUDA's IPC handles, the
- * registrations of network cards).  So a buffer that has become too small is kept until the end, and
- * the new one is twice as large: all together they are less than twice the last. */
+ * registrations of network cards).  So a buffer that has become too small is kept until the end,
+ * and the new one is twice as large: all together they are less than twice the last. */
 template <typename T, bool HOST = false> class lasting_buffer {
   public:
     bool reserve(size_t count) {
@@ -73,23 +73,24 @@ class rank_exchange {
 
     /* ---- queued, once `stream` has come here; rows [nodes][9][C] ---- */
 
-    /* Owned rows to the ranks that need them.  Between the two, rows of other ranks' atoms must not be
-     * touched on `stream`, and owned ones not written. */
+    /* Owned rows to the ranks that need them.  Between the two, rows of other ranks' atoms must
+     * not be touched on `stream`, and owned ones not written. */
     umas_status start_forward(cudaStream_t stream, float *rows, umas_error *error) {
         return start(stream, rows, false, error);
     }
     umas_status finish_forward(cudaStream_t stream, float *rows, umas_error *error) {
         return finish(stream, rows, false, error);
     }
-    /* Rows of other ranks' atoms back to their owners, where they are added to the owned rows in the
-     * order of peers.  Between the two, the former must not be touched. */
+    /* Rows of other ranks' atoms back to their owners, where they are added to the owned rows in
+     * the order of peers.  Between the two, the former must not be touched. */
     umas_status start_reverse(cudaStream_t stream, float *rows, umas_error *error) {
         return start(stream, rows, true, error);
     }
     umas_status finish_reverse(cudaStream_t stream, float *rows, umas_error *error) {
         return finish(stream, rows, true, error);
     }
-    /* values [count], at most MOST_SUMS, replaced by their sums over ranks, added up in their order */
+    /* values [count], at most MOST_SUMS, replaced by their sums over ranks, added up in their
+     * order */
     static constexpr int MOST_SUMS = 128;
     umas_status sum(cudaStream_t stream, double *values, int count, umas_error *error);
 

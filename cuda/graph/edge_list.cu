@@ -64,8 +64,8 @@ __device__ int count_within(const candidate_list &c, int i, double reach) {
     return __reduce_add_sync(0xffffffffu, count);
 }
 
-/* A warp: how far edges into atom i may reach.  Bisection as core/graph/edges.c does it, over numbers
- * that are ordered as bits. */
+/* A warp: how far edges into atom i may reach.  Bisection as core/graph/edges.c does it, over
+ * numbers that are ordered as bits. */
 __device__ double reach_of(const candidate_list &c, int i) {
     const double all = c.cutoff * c.cutoff;
     if (c.max_neighbors == 0 || count_within(c, i, all) <= c.max_neighbors) return all;

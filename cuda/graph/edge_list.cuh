@@ -20,13 +20,14 @@
 constexpr int EDGE_RECORD = 36;
 constexpr int RECORD_ENVELOPE = 34;
 
-/* Radial tables: knots at equal steps from distance 0 to the cutoff, for every ordered pair of present
- * elements. */
+/* Radial tables: knots at equal steps from distance 0 to the cutoff, for every ordered pair of
+ * present elements. */
 constexpr int RADIAL_KNOTS = 1024;
 
 /* Where an edge's distance lies in radial tables. */
 struct alignas(8) radial_index {
-    int knot; /* pair of (source element, target element) * RADIAL_KNOTS + the last knot before it */
+    /* pair of (source element, target element) * RADIAL_KNOTS + the last knot before it */
+    int knot;
     float fraction; /* from that knot on, in steps */
 };
 
@@ -51,8 +52,8 @@ struct edge_list {
     const radial_index *table_index; /* of edges of both kinds, like the next two */
     const float4 *vector;            /* r_source - r_target and its length, A */
     const float *record;             /* [][EDGE_RECORD] */
-    /* Where the list is worked on in chunks: of the chunk at work (chunk_nodes_find), [nodes], in any
-     * order, and [1].  NULL: all nodes have all their edges. */
+    /* Where the list is worked on in chunks: of the chunk at work (chunk_nodes_find), [nodes],
+     * in any order, and [1].  NULL: all nodes have all their edges. */
     node_visit *visit;
     chunk_extent *extent;
 };

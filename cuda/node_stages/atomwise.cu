@@ -60,8 +60,8 @@ static __device__ __forceinline__ void set_weighted_row(const atomwise_weights &
     set_row(tile, t.warp, t.lane, v);
 }
 
-/* Warp n normalises node n, keeps its share's rows and leaves them with weights in `rows`; L = 2: row 0
- * in `row_0` too. */
+/* Warp n normalises node n, keeps its share's rows and leaves them with weights in `rows`; L =
+ * 2: row 0 in `row_0` too. */
 template <int L, typename N>
 static __device__ __forceinline__ void norm_share(const atomwise_weights &w, const float *x_mid,
                                                   size_t node, const atomwise_thread &t,

@@ -26,8 +26,8 @@ struct norm_weights {
 template <typename N>
 void rms_norm_sh_forward(cudaStream_t stream, int count, const norm_weights &w, const float *x,
                          float *y, const kept_norm<N> &kept);
-/* y once more, from what is kept; rows from `count` on, which came from other ranks as they are, have
- * been kept by rms_norm_sh_keep. */
+/* y once more, from what is kept; rows from `count` on, which came from other ranks as they are,
+ * have been kept by rms_norm_sh_keep. */
 template <typename N>
 void rms_norm_sh_restore(cudaStream_t stream, int count, int all, const norm_weights &w,
                          const kept_norm<N> &kept, float *y);
@@ -42,8 +42,9 @@ void rms_norm_sh_backward(cudaStream_t stream, int count, const norm_weights &w,
 /* x [count][9][C]: row 0 = sphere [element], the others 0; element 0: all 0 */
 void embed_nodes(cudaStream_t stream, int count, const int *element, const float *sphere, float *x);
 
-/* Weights of an atom-wise part.  Matrices [C][C] in the order of weight_fragments, one behind the
- * other: those of the scalars by the degree they open, the others by degree; _t: their transposes. */
+/* Weights of an atom-wise part.  Matrices [C][C] in the order of weight_fragments, one behind
+ * the other: those of the scalars by the degree they open, the others by degree; _t: their
+ * transposes. */
 struct atomwise_weights {
     const float *norm_w, *norm_b;                    /* [3][C], [C] */
     const float *scalar_b, *linear_1_b, *linear_2_b; /* [2][C], [C], [C] */
@@ -81,7 +82,8 @@ void balance_channels_alone(cudaStream_t stream, int owned, const int *element,
                             const channel_set &first, const channel_set &second, double atoms,
                             float *x);
 
-/* Weights of the final norm and the energy head; matrices [C][C] in the order of weight_fragments. */
+/* Weights of the final norm and the energy head; matrices [C][C] in the order of
+ * weight_fragments. */
 struct head_weights {
     const float *norm_w, *norm_b;          /* [3][C], [C] */
     const float4 *linear[2], *linear_t[2]; /* a matrix each, and its transpose */

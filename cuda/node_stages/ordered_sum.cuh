@@ -16,8 +16,8 @@ constexpr int SUM_ROWS = 2048;
 /* Blocks of a sum over `rows`; at least one, which writes the zeros of an empty sum. */
 inline int sum_blocks(int rows) { return rows > SUM_ROWS ? (rows - 1) / SUM_ROWS + 1 : 1; }
 
-/* sum [gridDim.x][columns] of term(row, column) over rows_a_block rows each.
- * lanes: a power of two, columns <= lanes < SUM_THREADS, the neighbouring threads that share a row. */
+/* sum [gridDim.x][columns] of term(row, column) over rows_a_block rows each. lanes: a power of
+ * two, columns <= lanes < SUM_THREADS, the neighbouring threads that share a row. */
 template <typename Term>
 static __global__ void __launch_bounds__(SUM_THREADS)
     sum_rows(int rows, int rows_a_block, int columns, int lanes, Term term,

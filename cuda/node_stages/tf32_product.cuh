@@ -22,8 +22,8 @@ constexpr int TILE = PRODUCT_STEPS * 32;
 /* float4 a matrix of weights takes. */
 constexpr int MATRIX = PRODUCT_WARPS * TILE;
 
-/* A number as the sum of two of 11 bits, in a third of the instructions of cvt.rna.tf32: the high one
- * rounded, the low one cut off.  What is not finite stays so in the low one. */
+/* A number as the sum of two of 11 bits, in a third of the instructions of cvt.rna.tf32: the
+ * high one rounded, the low one cut off.  What is not finite stays so in the low one. */
 struct tf32_pair {
     float high, low;
 };

@@ -1,4 +1,4 @@
-/* cuBLAS opened at run time, and the two products that are asked of it (products.cuh). */
+/* cuBLAS opened at run time, and the two products that are asked of it (cublas.cuh). */
 #include "products/cublas.cuh"
 
 #include <cublas_v2.h>

@@ -171,9 +171,9 @@ template <int COUNT> __device__ __forceinline__ void settle(float *sums) {
                  : "l"(a), "l"(b))
 #define UMAS_NAMES_64 UMAS_NAMES_32_0 ", " UMAS_NAMES_32_32
 
-/* sum [64][N] = a [64][16] b [N][16]^T, added to what was there if ADD.  Of a thread's N / 2 sums, i
- * lies in row 16 (warp of the group) + lane / 4 + 8 (i / 2 % 2) and in column
- * 8 (i / 4) + 2 (lane % 4) + i % 2. */
+/* sum [64][N] = a [64][16] b [N][16]^T, added to what was there if ADD.  Of a thread's N / 2
+ * sums, i lies in row 16 (warp of the group) + lane / 4 + 8 (i / 2 % 2) and in column 8 (i / 4)
+ * + 2 (lane % 4) + i % 2. */
 template <int N, bool ADD>
 __device__ __forceinline__ void multiply(float *sum, uint64_t a, uint64_t b) {
     static_assert(N == 128 || N == 192 || N == 256, "no such product yet");

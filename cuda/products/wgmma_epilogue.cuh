@@ -12,9 +12,9 @@
 constexpr int BOX_COLUMNS = 64;
 constexpr int WARPGROUP = 128;
 
-/* A thread's place in a box of a warpgroup's sums.  The weights' rows stand in such an order that of
- * its 64 columns a thread has two times eight neighbours, 32 apart, in each of two rows: so what a
- * warp stores at once are whole sectors. */
+/* A thread's place in a box of a warpgroup's sums.  The weights' rows stand in such an order
+ * that of its 64 columns a thread has two times eight neighbours, 32 apart, in each of two rows:
+ * so what a warp stores at once are whole sectors. */
 struct tile_place {
     int row, column; /* of the block's 128, of the box's 64; row + 8 is the second */
     __device__ __forceinline__ explicit tile_place(int warpgroup)
@@ -63,7 +63,8 @@ __device__ __forceinline__ void load_eight(const float *from, float (&v)[8]) {
     v[4] = b.x, v[5] = b.y, v[6] = b.z, v[7] = b.w;
 }
 
-/* fill(second, eight, v) and then use(second, eight, v) for every eight that a thread has of a box. */
+/* fill(second, eight, v) and then use(second, eight, v) for every eight that a thread has of a
+ * box. */
 template <typename Fill, typename Use>
 __device__ __forceinline__ void each_eight(Fill fill, Use use) {
 #pragma unroll
@@ -76,7 +77,8 @@ __device__ __forceinline__ void each_eight(Fill fill, Use use) {
         }
 }
 
-/* A thread's place in the rows [edges][width] that a block's results go to, of which `left` exist. */
+/* A thread's place in the rows [edges][width] that a block's results go to, of which `left`
+ * exist. */
 struct tile_rows {
     __half *first; /* number of the first row */
     int width, row, left;

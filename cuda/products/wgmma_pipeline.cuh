@@ -51,8 +51,8 @@ struct tile_edges {
 constexpr int MOST_COLUMNS = 256, BIASES = 5 * CHANNELS;
 constexpr int ROW_BYTES = TILE_COLUMNS * (int)sizeof(__half);
 
-/* A block with so many warpgroups that multiply, and its shared memory: the places that copies go to,
- * their barriers, and conv1's bias. */
+/* A block with so many warpgroups that multiply, and its shared memory: the places that copies
+ * go to, their barriers, and conv1's bias. */
 template <int WARPGROUPS> struct tile_shape {
     static constexpr int EDGES = 64 * WARPGROUPS, THREADS = (WARPGROUPS + 1) * WARPGROUP;
     static constexpr int ROWS_BYTES = EDGES * ROW_BYTES; /* a step's, or a box's */
@@ -224,8 +224,8 @@ __device__ __forceinline__ void run_warpgroups(char *memory, Copy &&copy, Multip
     cluster_sync();
 }
 
-/* A cluster's share of the work: parts of pairs of tiles, one after the other.  Parts take turns, as
- * they are not equally long. */
+/* A cluster's share of the work: parts of pairs of tiles, one after the other.  Parts take
+ * turns, as they are not equally long. */
 template <int WARPGROUPS> struct tile_schedule {
     static constexpr int EDGES = tile_shape<WARPGROUPS>::EDGES;
     int parts, count, work, unit;

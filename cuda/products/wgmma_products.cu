@@ -1,8 +1,9 @@
-/* Packing weights into tiles for the kernels of wgmma_products.cuh, on the host; and their tensor maps.
+/* Packing weights into tiles for the kernels of wgmma_products.cuh, on the host; and their tensor
+ * maps.
  *
  * A pass's tiles are [steps][n][64] fp16, swizzled as TMA and wgmma want them.  The columns of a
- * result stand in such an order that a thread's accumulators are runs of eight neighbours, which it
- * can store in 16-byte words. */
+ * result stand in such an order that a thread's accumulators are runs of eight neighbours, which
+ * it can store in 16-byte words. */
 #include "products/wgmma_products.cuh"
 
 #include <cudaTypedefs.h>
@@ -11,8 +12,8 @@
 
 namespace {
 
-/* Column of the result that row i of 64 in a tile stands for: the order of the tensor cores' sums is
- * such that every thread then has eight neighbours twice. */
+/* Column of the result that row i of 64 in a tile stands for: the order of the tensor cores'
+ * sums is such that every thread then has eight neighbours twice. */
 int column_of_row(int i) { return i / 32 * 32 + i / 2 % 4 * 8 + i / 8 % 4 * 2 + i % 2; }
 
 class tile_packer {
@@ -26,8 +27,8 @@ class tile_packer {
         : transposed_(transposed), image_(image), begin_(image.size()) {}
 
     int results(const order_matrix &m) const { return transposed_ ? m.k : m.n; }
-    /* A pass over `n` columns of the result: boxes of 64 columns that follow each other, or `apart`,
-     * the same half of the channels of one row after the other. */
+    /* A pass over `n` columns of the result: boxes of 64 columns that follow each other, or
+     * `apart`, the same half of the channels of one row after the other. */
     void add(const order_matrix &m, int n, int first, bool apart) {
         const int depth = transposed_ ? m.n : m.k;
         const int steps = (depth + TILE_COLUMNS - 1) / TILE_COLUMNS;

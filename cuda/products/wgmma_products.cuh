@@ -22,8 +22,8 @@ tiled_weights pack_tiles(const so2_matrices &w, int rows, bool transposed, bool 
 /* The same of a matrix [n][k], n a multiple of 256. */
 tiled_weights pack_tiles(const float *w, int n, int k, std::vector<__half> &image);
 
-/* message [edges][rows 2 C] -> gated, with conv1's bias [5 C].  These launchers say whether the kernel
- * could be queued. */
+/* message [edges][rows 2 C] -> gated, with conv1's bias [5 C].  These launchers say whether the
+ * kernel could be queued. */
 bool so2_gate_forward(cudaStream_t stream, int rows, const edge_list &edges, edge_span span,
                       const tiled_weights &w, const float *bias, const __half *message,
                       __half *gated);
@@ -44,7 +44,8 @@ inline int tile_units(edge_span span, int tile_rows, int parts) {
 }
 /* Blocks that run at a time, whole clusters. */
 int tile_blocks();
-/* Are tiles of 64 edges done sooner than tiles of 128?  Each takes a little more than half the time. */
+/* Are tiles of 64 edges done sooner than tiles of 128?  Each takes a little more than half the
+ * time. */
 bool small_tiles_pay(edge_span span, int parts);
 
 template <int WARPGROUPS, typename... Parameters, typename... Arguments>

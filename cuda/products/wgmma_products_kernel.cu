@@ -1,5 +1,5 @@
-/* Products without a gate on Hopper: a convolution or its gradient in one kernel, docs/model.md
- * (18), (33), and the last layer of the radial MLPs, (12).
+/* Products without a gate on Hopper: the second convolution forward, the first one backward, each
+ * in one kernel, docs/model.md (17), (18), (33), and the last layer of the radial MLPs, (12).
  *
  * In: x [edges][width_x] fp16.
  * Out: y [edges][width_y] fp16, without bias.  wgmma_pipeline.cuh says how a block multiplies.  The

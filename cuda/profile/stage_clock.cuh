@@ -30,7 +30,8 @@ class stage_clock {
     void begin_beside(cudaStream_t stream, const char *name, stage_cost cost);
     void end_beside(cudaStream_t stream);
     /* When the stream has been waited for: the sums over stages of the same name, in the order
-     * they first began.  *count: how many, which may be more than `capacity`; those are left out. */
+     * they first began.  *count: how many, which may be more than `capacity`; those are left
+     * out. */
     cudaError_t read(umas_stage_time *stages, int capacity, int *count) const;
 
   private:

@@ -8,9 +8,9 @@
 /* Channels a step of a product takes, of 128: eight. */
 constexpr int PRODUCT_STEPS = 16;
 
-/* w [matrices][128][128], transposed or as it is -> to [matrices][8 warps][16 steps][32 lanes][4]:
- * of 16 outputs and 8 inputs, a lane's four in the order of mma.m16n8k8, with inputs 2 t and 2 t + 1
- * in the places of t and t + 4. */
+/* w [matrices][128][128], transposed or as it is -> to [matrices][8 warps][16 steps][32
+ * lanes][4]: of 16 outputs and 8 inputs, a lane's four in the order of mma.m16n8k8, with inputs
+ * 2 t and 2 t + 1 in the places of t and t + 4. */
 inline void weight_fragments(int matrices, bool transposed, const float *w, float *to) {
     constexpr size_t N = 8 * PRODUCT_STEPS;
     for (size_t i = 0; i < size_t(matrices) * N * N; i++) {

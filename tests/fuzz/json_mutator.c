@@ -202,7 +202,8 @@ static void remove_value(const place *here) {
         yyjson_mut_arr_remove(here->parent, here->index);
 }
 
-/* A copy of a value of the tree, elsewhere or again in its place, in an object also with its key. */
+/* A copy of a value of the tree, elsewhere or again in its place, in an object also with its
+ * key. */
 static void add_copy(yyjson_mut_doc *tree, const place *to, const place *from) {
     yyjson_mut_val *copy = yyjson_mut_val_mut_copy(tree, from->value);
     yyjson_mut_val *container = yyjson_mut_is_ctn(to->value) ? to->value : to->parent;

@@ -1,5 +1,5 @@
-/* What the tests of CUDA stages are written with: arrays on the device with guard words behind them,
- * stages run twice, comparison with the CPU's double stages. */
+/* What the tests of CUDA stages are written with: arrays on the device with guard words behind
+ * them, stages run twice, comparison with the CPU's double stages. */
 #ifndef UMAS_DEVICE_ARRAY_CUH
 #define UMAS_DEVICE_ARRAY_CUH
 

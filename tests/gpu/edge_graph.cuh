@@ -1,4 +1,5 @@
-/* Atoms at random, their graph as core/graph/edges.c builds it, and the same graph on the device. */
+/* Atoms at random, their graph as core/graph/edges.c builds it, and the same graph on the
+ * device. */
 #ifndef UMAS_EDGE_GRAPH_CUH
 #define UMAS_EDGE_GRAPH_CUH
 

@@ -1,6 +1,7 @@
-/* A stand-in for NCCL that fails on demand.  UMAS_FAKE_NCCL is FUNCTION, which then fails on all ranks,
- * or FUNCTION:RANK:CALL, which fails on this rank from this call on, counted from 1.  A ncclGetVersion
- * that fails says an old version.  All else is done by the library whose path is UMAS_REAL_NCCL. */
+/* A stand-in for NCCL that fails on demand.  UMAS_FAKE_NCCL is FUNCTION, which then fails on all
+ * ranks, or FUNCTION:RANK:CALL, which fails on this rank from this call on, counted from 1.  A
+ * ncclGetVersion that fails says an old version.  All else is done by the library whose path is
+ * UMAS_REAL_NCCL. */
 #define _POSIX_C_SOURCE 200809L
 #include <dlfcn.h>
 #include <stddef.h>
@@ -80,7 +81,8 @@ EXPORTED result ncclGroupStart(void) {
     return find(__func__, &real) ? real() : INTERNAL_ERROR;
 }
 
-/* What was begun is ended also where this fails: the next call is not to be one of the same group. */
+/* What was begun is ended also where this fails: the next call is not to be one of the same
+ * group. */
 EXPORTED result ncclGroupEnd(void) {
     static int calls = 0;
     result (*real)(void) = NULL;

@@ -18,7 +18,8 @@ static inline doubles biased(doubles conv_1, const floats &bias, int rows) {
     return conv_1;
 }
 
-/* What the gate leaves of conv_1 with its bias, and of the rows [edges][rows C] that come out of it. */
+/* What the gate leaves of conv_1 with its bias, and of the rows [edges][rows C] that come out of
+ * it. */
 static inline doubles gated_of(const doubles &conv_1, const doubles &row, int rows) {
     const size_t width_1 = (size_t)conv_1_width(rows), width_2 = (size_t)conv_2_width(rows);
     doubles gated;

@@ -37,8 +37,8 @@ void check_stored(const char *name, const stored<S> &got, const doubles &want) {
                 TOLERANCE_STAGE * largest_of(want), sizeof(S) == 2 ? TOLERANCE_HALF : 0);
 }
 
-/* Calls stage(span) for so many edges, those in the list and the spare ones, in so many chunks, as a
- * step does. */
+/* Calls stage(span) for so many edges, those in the list and the spare ones, in so many chunks,
+ * as a step does. */
 template <typename Stage> void in_chunks(size_t room, int chunks, Stage stage) {
     const int all = (int)room, size = (all + chunks - 1) / chunks;
     for (int begin = 0; begin < all; begin += size)

@@ -1,5 +1,5 @@
-/* Forces and virial of the CUDA engine are slopes of its energy, and gradients that overflow 16 bits
- * are tried again smaller or refused. */
+/* Forces and virial of the CUDA engine are slopes of its energy, and gradients that overflow 16
+ * bits are tried again smaller or refused. */
 #include "arrays.h"
 #include "engine_outcome.h"
 

@@ -1,7 +1,7 @@
-/* The CUDA engine's memory.  It holds its share, with the tables of many elements, too.  What cannot
- * be had, once, whichever it is: the call that needed it says so, and the next one gives the bits of
- * an engine that never failed.  What the engine allocates on the device or pins on the host goes
- * through here (the linker's --wrap). */
+/* The CUDA engine's memory.  It holds its share, with the tables of many elements, too.  What
+ * cannot be had, once, whichever it is: the call that needed it says so, and the next one gives
+ * the bits of an engine that never failed.  What the engine allocates on the device or pins on
+ * the host goes through here (the linker's --wrap). */
 #include <cuda_runtime_api.h>
 
 #include "engine_outcome.h"

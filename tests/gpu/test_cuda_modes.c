@@ -122,7 +122,8 @@ static int no_gathering(void *context, const void *mine, void *all, size_t bytes
     return 1;
 }
 
-/* A rank whose rows go through host memory to others, of which there are none: its step is no graph. */
+/* A rank whose rows go through host memory to others, of which there are none: its step is no
+ * graph. */
 static void test_graph(umas_precision precision, int balanced) {
     const umas_exchange exchange = {NULL, 0, 1, nothing_travels, sum_stays, no_gathering};
     umas_architecture a = architecture(2, 2);

@@ -1,5 +1,6 @@
-/* Several ranks with CUDA engines add up to what one gives: sharing a GPU or with one each, their rows
- * going through host memory or by NCCL.  Where a transport cannot be had, the engine says why. */
+/* Several ranks with CUDA engines add up to what one gives: sharing a GPU or with one each,
+ * their rows going through host memory or by NCCL.  Where a transport cannot be had, the engine
+ * says why. */
 #include "engine_outcome.h"
 #include "rank_threads.h"
 
@@ -63,8 +64,8 @@ static void test_ranks(const system_of_ranks *of, int ranks, int devices, umas_p
     free(owner);
 }
 
-/* Gradients that overflow 16 bits, be it on one rank alone, are tried again smaller on all of them, and
- * larger again a hundred steps later: those that ranks add up are of one scale. */
+/* Gradients that overflow 16 bits, be it on one rank alone, are tried again smaller on all of
+ * them, and larger again a hundred steps later: those that ranks add up are of one scale. */
 static void test_gradient_scale(const structure *s, int power, int devices,
                                 umas_transport transport) {
     int owner[256];

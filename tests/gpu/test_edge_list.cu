@@ -18,8 +18,8 @@ struct edge_room {
     size_t all() const { return (size_t)inner + (size_t)outer; }
 };
 
-/* Where the host's edges, sorted by target alone, belong: inner ones first, outer ones behind the room
- * for these. */
+/* Where the host's edges, sorted by target alone, belong: inner ones first, outer ones behind
+ * the room for these. */
 struct edge_places {
     int edges[2] = {0, 0};
     ints of_edge;

@@ -9,8 +9,8 @@
 
 enum { LAYERS = 2, ATOMS = 200 };
 
-/* Whether a stage stands in every step, or only where convolutions and gates are fused, or are not, or
- * where radial functions are not tabulated. */
+/* Whether a stage stands in every step, or only where convolutions and gates are fused, or are
+ * not, or where radial functions are not tabulated. */
 enum { EVERY, FUSED, SEPARATE, RADIALS };
 
 /* The stages of an unchunked step on one rank; calls: a step's. */
@@ -173,8 +173,8 @@ static double count_edges(const umas_atoms *a) {
     return edges;
 }
 
-/* Multiply-adds an edge has in a layer's products over edges, forward, for mmax 2; radials: with those
- * of the radial functions. */
+/* Multiply-adds an edge has in a layer's products over edges, forward, for mmax 2; radials: with
+ * those of the radial functions. */
 static double edge_products(int radials) {
     const double C = 128, radial = radials ? 12 : 0, conv_1 = 6 * 5 + 8 * 4 + 4 * 2,
                  conv_2 = 3 * 3 + 4 * 4 + 2 * 2;

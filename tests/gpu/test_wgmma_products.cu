@@ -1,5 +1,5 @@
-/* The convolutions' products as one kernel each, with the gate and without, against the CPU's double
- * stages. */
+/* The convolutions' products as one kernel each, with the gate and without, against the CPU's
+ * double stages. */
 #include "gate_case.cuh"
 #include "products/wgmma_products.cuh"
 #include "stored.cuh"
@@ -205,9 +205,9 @@ static void test_radial(const edge_case &c, int rows) {
 
 /* ---- many times more edges than the chip takes at once ------------------------------------- */
 
-/* Every row is one of the first PERIOD, each in all places of a tile, and must come out with the same
- * bits wherever it stands and whatever its blocks did before: what blocks hand on too early or too late
- * shows in a few rows of tens of thousands only. */
+/* Every row is one of the first PERIOD, each in all places of a tile, and must come out with the
+ * same bits wherever it stands and whatever its blocks did before: what blocks hand on too early
+ * or too late shows in a few rows of tens of thousands only. */
 static const size_t PERIOD = 1500, MANY = 60000;
 
 static halves repeated(int width, unsigned seed) {

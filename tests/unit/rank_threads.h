@@ -47,12 +47,14 @@ struct rank {
 world world_of(const structure *s, const umas_model *model, umas_engine_options options, int ranks,
                const int *owner);
 
-/* Start the ranks, let each evaluate so many times, and wait for them.  ranks [w->ranks] hold zeros; rank_free afterwards. */
+/* Start the ranks, let each evaluate so many times, and wait for them.  ranks [w->ranks] hold
+ * zeros; rank_free afterwards. */
 void run_ranks(world *w, rank *ranks);
 void rank_free(rank *r);
 
-/* The same; the ranks' results, added up, go to `e`, which holds zeros.  Returns whether all succeeded;
- * what was wrong goes to stderr.  description [512] or NULL: what rank 0's engine says of itself. */
+/* The same; the ranks' results, added up, go to `e`, which holds zeros.  Returns whether all
+ * succeeded; what was wrong goes to stderr.  description [512] or NULL: what rank 0's engine
+ * says of itself. */
 int evaluate_ranks(world *w, evaluation *e, char *description);
 evaluation zero_evaluation(int atoms);
 

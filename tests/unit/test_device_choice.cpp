@@ -30,7 +30,8 @@ Launched ask(const Environment &rank) {
     return launched(variable);
 }
 
-/* What each rank of a job on one node takes, as "card/sharing"; number: of the deck, -1 for auto. */
+/* What each rank of a job on one node takes, as "card/sharing"; number: of the deck, -1 for
+ * auto. */
 std::vector<std::string> take(const std::vector<Rank> &job, int number = -1) {
     std::vector<std::string> taken;
     for (size_t r = 0; r < job.size(); r++) {

@@ -142,7 +142,8 @@ static void check_order(const umas_edges *e, const umas_atoms *atoms) {
         }
 }
 
-/* One set of edges for systems that grow and shrink; half of the ghosts are images of owned atoms. */
+/* One set of edges for systems that grow and shrink; half of the ghosts are images of owned
+ * atoms. */
 static void test_order_and_capacity(void) {
     const int owned[8] = {5, 40, 3, 0, 41, 1, 60, 20}, ghosts[8] = {5, 7, 0, 9, 0, 30, 50, 1};
     umas_edges edges = {0};

@@ -412,8 +412,8 @@ static void write_model(const char *path, uint64_t seed) {
     draft_free(&draft);
 }
 
-/* A file that is written to while an engine needs it: refused, and neither merged nor a SIGBUS.  One
- * that is replaced or removed is still there. */
+/* A file that is written to while an engine needs it: refused, and neither merged nor a SIGBUS.
+ * One that is replaced or removed is still there. */
 static void test_changed_files(void) {
     static const char path[] = "test_engine.safetensors", next[] = "test_engine.next";
     enum { REPLACED, REMOVED, OVERWRITTEN, CUT_OFF, WAYS };

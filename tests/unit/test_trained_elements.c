@@ -1,4 +1,5 @@
-/* What a file says of its model's use: a note for users, and elements beyond which it is refused. */
+/* What a file says of its model's use: a note for users, and elements beyond which it is
+ * refused. */
 #include "check.h"
 #include "model_writer.h"
 #include "small_systems.h"

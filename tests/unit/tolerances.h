@@ -30,8 +30,8 @@
 /* Its slope, which changes with the rounded distance as the value does. */
 #define TOLERANCE_TABLE_SLOPE 1e-5
 
-/* A product of rows of up to 1024 numbers of order one with fp32 sums, in units of the largest: some
- * sixty roundings of 6e-8, as they are of random sign. */
+/* A product of rows of up to 1024 numbers of order one with fp32 sums, in units of the largest:
+ * some sixty roundings of 6e-8, as they are of random sign. */
 #define TOLERANCE_PRODUCT 4e-6
 
 /* A sum in double in another order, for each number of size one, or relative: 1e-16 a rounding. */

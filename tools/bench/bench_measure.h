@@ -38,8 +38,8 @@ typedef struct bench_row {
 umas_status bench_measure(const bench_settings *settings, const bench_structure *s, bench_row *row,
                           bench_profile *profile, umas_error *error);
 
-/* Multiply-adds of an edge in a layer's two convolutions, forward; engines tabulate some or all of the
- * radial network.  The gradient by the input takes as many again. */
+/* Multiply-adds of an edge in a layer's two convolutions, forward; engines tabulate some or all
+ * of the radial network.  The gradient by the input takes as many again. */
 double bench_products(const umas_architecture *a);
 
 #endif
