@@ -137,7 +137,7 @@ template <int GROUPS> __device__ __forceinline__ void sum_groups(float2 *shared,
             }
 }
 
-/* Shared memory of a block that walks over edges and then sums rows over its lanes. */
+/* Shared memory of a block that walks over edges and then sums rows over its groups. */
 template <typename Inputs, int GROUPS> constexpr size_t walk_and_sum_memory() {
     constexpr size_t ring = ring_memory<Inputs, GROUPS>();
     constexpr size_t sums = (GROUPS - 1) * 9 * ROW_THREADS * sizeof(float2);

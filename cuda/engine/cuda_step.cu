@@ -20,9 +20,10 @@ template <typename S> void clear_gradients(step_context<S> &c, int first) {
 /* Rows of h from other ranks, which are kept as they are. */
 template <typename S> umas_status receive(step_context<S> &c, int layer, umas_error *error) {
     const umas_status status = finish_exchange(c, c.h_of(layer), false, error);
-    if (status == UMAS_OK && !c.e.plan.kept_h)
-        rms_norm_sh_keep(c.stream, c.owned, c.nodes, c.h_of(layer),
-                         c.e.nodes.norms[size_t(layer)].norm(0));
+    if (status != UMAS_OK || c.e.plan.kept_h || layer == c.e.a->layers - 1) return status;
+    c.begin("rms_norm_sh_keep", c.cost.norm_keep());
+    rms_norm_sh_keep(c.stream, c.owned, c.nodes, c.h_of(layer),
+                     c.e.nodes.norms[size_t(layer)].norm(0));
     return status;
 }
 

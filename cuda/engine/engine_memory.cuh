@@ -36,6 +36,13 @@ struct list_memory {
                unsorted.reserve(edges) && vector.reserve(edges) &&
                record.reserve(edges * EDGE_RECORD);
     }
+    void release_edges() {
+        out.release();
+        table_index.release();
+        unsorted.release();
+        vector.release();
+        record.release();
+    }
     size_t bytes() const {
         return bytes_of(end, in_first, outer_first, out_first, out, unsorted, cursor, reach,
                         table_index, vector, record, scan, visit, extent);
@@ -96,6 +103,7 @@ template <typename S> struct node_memory {
     void release() {
         x.release();
         other.release();
+        energy.release();
         h.clear();
         norms.clear();
     }
@@ -142,6 +150,10 @@ struct result_memory {
 
     bool reserve_edges(size_t edges) {
         return g_edge.reserve(4 * edges) && edge_vector.reserve(edges);
+    }
+    void release_edges() {
+        g_edge.release();
+        edge_vector.release();
     }
     bool reserve_nodes(size_t nodes, size_t partials) {
         return atom_energy.reserve(nodes) && force.reserve(nodes * 3) &&

@@ -13,10 +13,8 @@ constexpr size_t TABLES_SHARE = 16;
 /* Tables of other elements go first: they may need more than these, or the room of these. */
 template <typename S> umas_status reserve_tables(cuda_engine<S> &e, umas_error *error) {
     const size_t layers = size_t(e.a->layers), radials = layers * e.tables.radial_numbers();
-    const size_t degrees = e.tables.knots() * RADIAL_ROWS * 3 * CHANNELS;
-    e.tables.degree_values.release();
-    e.tables.hidden_values.release();
-    e.tables.radial_values.release();
+    const size_t degrees = e.tables.degree_numbers();
+    e.tables.release();
     settle_share(e);
     e.tables.tabulated = sizeof(S) == 2 && radials * sizeof(__half) <= e.memory / TABLES_SHARE;
     const size_t hidden = e.tables.tabulated ? 0 : layers * e.tables.hidden_numbers();

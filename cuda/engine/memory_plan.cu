@@ -11,7 +11,8 @@ constexpr int LARGEST_CHUNK = 1 << 18;
 constexpr int SMALLEST_CHUNK = 1 << 12;
 constexpr int64_t MOST_EDGES = INT32_MAX / 2;
 
-/* Bytes a node, an edge of the list, an edge of a chunk, and an edge of a kept layer take. */
+/* Bytes that a node takes, and h of all layers for it; an edge of the list and of a chunk; and what is
+ * kept of an edge and layer. */
 template <typename S> struct sizes {
     size_t node, h_node, edge, chunk_edge, gated_edge, conv_2_edge, radial_edge;
 
@@ -124,7 +125,7 @@ template <typename S> void choose(cuda_engine<S> &e) {
     p.kept_conv_2 = chunks_that_fit(p, p.kept_gated, size.conv_2_edge, &room);
     if (!e.tables.tabulated)
         p.kept_radials = chunks_that_fit(p, p.kept_conv_2, size.radial_edge, &room);
-    p.kept_h = size_t(p.node_capacity) * size.h_node <= room;
+    p.kept_h = p.kept_conv_2 == all && size_t(p.node_capacity) * size.h_node <= room;
 }
 
 template <typename S> bool reserve_nodes(cuda_engine<S> &e) {
@@ -138,6 +139,7 @@ template <typename S> bool reserve_nodes(cuda_engine<S> &e) {
 
 template <typename S> void release_nodes(cuda_engine<S> &e) {
     e.nodes.release();
+    e.list.visit.release();
     e.plan.node_capacity = 0;
 }
 
@@ -239,6 +241,8 @@ umas_status reserve_input(cuda_engine<S> &e, const umas_atoms *atoms, umas_error
 }
 
 template <typename S> void release_edges(cuda_engine<S> &e) {
+    e.list.release_edges();
+    e.results.release_edges();
     e.chunk.release();
     e.kept.clear();
     e.nodes.release_later_h();

@@ -25,8 +25,8 @@ template <typename S> void release_edges(cuda_engine<S> &e);
 
 /* Buffers for the planned atoms with these numbers of inner and outer edges on this rank.  What
  * is there stays where it suffices within the share of memory; else all is planned anew with
- * some room for more edges: the list, then whole chunks, then as many layers' activations as
- * fit, then their radial functions. Status: MEMORY, with the number of atoms that would fit; the
+ * some room for more edges: the list, then chunks, then what they keep for the backward pass, as
+ * much as fits.  Status: MEMORY, with the number of atoms that would fit; the
  * plan has no edges where memory that was planned could not be had. */
 template <typename S>
 umas_status plan_memory(cuda_engine<S> &e, const int edges[2], umas_error *error);

@@ -1,4 +1,5 @@
-/* The stages over nodes, forward and backward, in fp32: docs/model.md (13), (15), (22) to (26), and
+/* The stages over nodes, forward and backward, in fp32 but for what
+ * norms keep: docs/model.md (13), (15), (22) to (26), and
  * their gradients, (28) to (31).
  *
  * Launchers queue kernels on a stream and return; errors show at the engine's checks.  Shapes are

@@ -1,6 +1,6 @@
 /* Wrappers of Hopper's instructions that C++ has no words for, with NVIDIA's names: mbarrier
- * (barriers in shared memory that also count bytes), TMA (TMA: bulk copies of boxes of
- * a tensor, and copies to all blocks of a cluster), wgmma (products of a warpgroup, 128 threads,
+ * (barriers in shared memory that also count bytes), TMA (bulk copies of boxes of a
+ * tensor, and copies to all blocks of a cluster), wgmma (products of a warpgroup, 128 threads,
  * with accumulators in registers) and setmaxnreg (registers moved from one warpgroup to another).
  * For kernels compiled for sm_90a alone. */
 #ifndef UMAS_HOPPER_CUH

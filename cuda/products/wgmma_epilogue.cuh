@@ -16,7 +16,7 @@ constexpr int WARPGROUP = 128;
  * that of its 64 columns a thread has two times eight neighbours, 32 apart, in each of two rows:
  * so what a warp stores at once are whole sectors. */
 struct tile_place {
-    int row, column; /* of the block's 128, of the box's 64; row + 8 is the second */
+    int row, column; /* of the tile's 128 or 64, of the box's 64; row + 8 is the second */
     __device__ __forceinline__ explicit tile_place(int warpgroup)
         : row(64 * warpgroup + (int)threadIdx.x % WARPGROUP / 32 * 16 + (int)threadIdx.x % 32 / 4),
           column(8 * ((int)threadIdx.x % 4)) {}

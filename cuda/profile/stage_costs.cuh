@@ -87,7 +87,8 @@ template <typename S> struct stage_costs {
     }
     stage_cost embed_nodes() const { return owned_rows(1); }
     stage_cost norm_forward() const { return owned_rows(2, 0, 1); }
-    stage_cost norm_restore() const { return owned_rows(1, 0, 1); }
+    stage_cost norm_restore() const { return {nodes * (FEATURES + KEPT), 0}; }
+    stage_cost norm_keep() const { return {(nodes - owned) * (FEATURES + KEPT), 0}; }
     stage_cost norm_backward() const { return owned_rows(3, 0, 1); }
     /* 2 maps to the gates, one a row before and one a row behind them */
     stage_cost atomwise_forward() const { return owned_rows(2, 2 + 9 + 9, 1); }

@@ -298,7 +298,7 @@ static double share_of(const umas_engine *engine) {
     return share * (1 << 30);
 }
 
-/* The tables of many elements are of the share: where they leave less, fewer layers are kept. */
+/* The tables of many elements are of the share: where they leave less, fewer chunks are kept. */
 static void test_many_elements(umas_precision precision) {
     umas_architecture a = architecture(2, 0);
     umas_model *model = open_random_model(&a, 25);

@@ -64,6 +64,42 @@ static void test_ranks(const system_of_ranks *of, int ranks, int devices, umas_p
     free(owner);
 }
 
+/* Little memory: several chunks on every rank, of which not all keep what they leave, and h of other
+ * ranks' atoms had again from what is kept of it. */
+static void test_little_memory(umas_precision precision, int devices, umas_transport transport) {
+    umas_architecture a = architecture(2, 0);
+    a.layers = 3;
+    umas_model *model = open_random_model(&a, 33);
+    structure s = scatter(240, 11, 0.1);
+    int owner[256], several = 0;
+    char said[512];
+    for (int i = 0; i < s.atoms; i++) owner[i] = by_place(&s, i, 2);
+    umas_engine *alone = cuda_engine(model, cuda_options(precision));
+    evaluation want = evaluate_all(alone, &s);
+    umas_engine_options options = on_gpu(precision, transport);
+    for (double fraction = 0.001; fraction < 0.05; fraction *= 1.4) {
+        evaluation got = zero_evaluation(s.atoms);
+        int chunks = 0, gated = 0;
+        options.memory_fraction = fraction;
+        world w = world_of(&s, model, options, 2, owner);
+        w.devices = devices;
+        const int all_right = evaluate_ranks(&w, &got, said);
+        const char *numbers = strstr(said, " edges in ");
+        if (all_right && CHECK(numbers != NULL) &&
+            CHECK(sscanf(numbers, " edges in %d chunks; kept for gradients: %d", &chunks, &gated) ==
+                  2)) {
+            several += chunks >= 3 && gated < 100;
+            compare_ranks("little memory", &got, &want, s.atoms, precision);
+        }
+        evaluation_free(&got);
+    }
+    CHECK(several > 0);
+    evaluation_free(&want);
+    umas_engine_destroy(alone);
+    structure_free(&s);
+    umas_model_close(model);
+}
+
 /* Gradients that overflow 16 bits, be it on one rank alone, are tried again smaller on all of
  * them, and larger again a hundred steps later: those that ranks add up are of one scale. */
 static void test_gradient_scale(const structure *s, int power, int devices,
@@ -154,6 +190,10 @@ int main(void) {
             if (devices >= 2)
                 test_ranks(&systems[i], 2, 2, precision, UMAS_TRANSPORT_NCCL, in_turn);
         }
+    for (int p = 0; p < 2; p++) {
+        test_little_memory(p ? UMAS_MIXED : UMAS_SINGLE, 1, UMAS_TRANSPORT_HOST);
+        if (devices >= 2) test_little_memory(p ? UMAS_MIXED : UMAS_SINGLE, 2, UMAS_TRANSPORT_NCCL);
+    }
     for (int power = 2; power <= 14; power += 2) {
         test_gradient_scale(&crystal, power, 1, UMAS_TRANSPORT_HOST);
         if (devices >= 2) test_gradient_scale(&crystal, power, 2, UMAS_TRANSPORT_NCCL);

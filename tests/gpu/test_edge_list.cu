@@ -310,9 +310,20 @@ static void test_chunk_nodes(const atom_counts &counts, int chunks) {
 int main(void) {
     if (!gpu_is_there()) return CHECK_SKIPPED;
     /* nothing; ghosts alone; atoms without neighbours; one warp's worth of candidates and more */
-    const atom_counts cases[] = {{0, 0, 0, 3},   {0, 5, 0, 3},    {1, 0, 0, 3},
-                                 {9, 0, 0, 30},  {9, 5, 4, 3},    {40, 12, 10, 3},
-                                 {33, 0, 20, 2}, {257, 40, 0, 4}, {650, 40, 30, 5}};
+    const atom_counts cases[] = {{0, 0, 0, 3},
+                                 {0, 5, 0, 3},
+                                 {1, 0, 0, 3},
+                                 {9, 0, 0, 30},
+                                 {9, 5, 4, 3},
+                                 {40, 12, 10, 3},
+                                 {33, 0, 20, 2},
+                                 {257, 40, 0, 4},
+                                 {650, 40, 30, 5},
+                                 /* nodes around the limit of one block, and beyond it */
+                                 {4090, 3, 0, 4},
+                                 {4090, 5, 0, 4},
+                                 {4090, 6, 0, 4},
+                                 {5000, 200, 30, 4}};
     for (const atom_counts &counts : cases) {
         test_build(counts, 0);
         test_build(counts, SPARE_EDGES);
@@ -327,6 +338,7 @@ int main(void) {
         test_overflow({40, 40, 10, 3}, 0, missing);
         test_overflow({40, 40, 10, 3}, missing, missing);
     }
+    test_overflow({4200, 40, 10, 4}, 17, 17);
     test_cutoff();
     test_overlap();
     return check_report();

@@ -372,8 +372,10 @@ static void test_long_arrays(void) {
 int main(void) {
     if (!gpu_is_there()) return CHECK_SKIPPED;
     for (int count : {0, 1, 5, 33, 1000}) {
-        test_norm<float>(count, 0, true);
-        test_norm<__half>(count, 3, false);
+        for (bool with_shift : {true, false}) {
+            test_norm<float>(count, with_shift ? 0 : 3, with_shift);
+            test_norm<__half>(count, with_shift ? 3 : 0, with_shift);
+        }
         test_keep<float>(count);
         test_keep<__half>(count);
         test_embed(count);

@@ -228,6 +228,16 @@ static void check_repeated(const char *name, const edge_case &c, int width, Stag
     for (size_t e = PERIOD; e < MANY; e++)
         wrong += memcmp(&y[e * (size_t)width], &y[e % PERIOD * (size_t)width], bytes) != 0;
     if (!CHECK(wrong == 0)) fprintf(stderr, "%s: %zu of %zu rows differ\n", name, wrong, MANY);
+    /* many edges have tiles of 128, few have tiles of 64 */
+    CHECK(!small_tiles_pay({0, (int)c.room}, 2) && small_tiles_pay({0, (int)PERIOD}, 2));
+    const halves few = output_of(c.poison(width), [&](__half *to) {
+        CHECK(stage(edge_span{0, (int)PERIOD}, to));
+    });
+    const doubles got = load(few), want = load(y);
+    const long numbers = (long)(PERIOD * (size_t)width);
+    const doubles first(want.begin(), want.begin() + numbers);
+    check_close(name, got.data(), first.data(), numbers, TOLERANCE_SUM * largest_of(first),
+                2 * TOLERANCE_HALF);
 }
 
 static void test_many_edges(const convolution &conv_1, const convolution &conv_2) {
