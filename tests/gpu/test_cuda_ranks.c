@@ -77,7 +77,7 @@ static void test_little_memory(umas_precision precision, int devices, umas_trans
     umas_engine *alone = cuda_engine(model, cuda_options(precision));
     evaluation want = evaluate_all(alone, &s);
     umas_engine_options options = on_gpu(precision, transport);
-    for (double fraction = 0.001; fraction < 0.05; fraction *= 1.4) {
+    for (double fraction = 0.001; fraction < 0.02; fraction *= 1.5) {
         evaluation got = zero_evaluation(s.atoms);
         int chunks = 0, gated = 0;
         options.memory_fraction = fraction;

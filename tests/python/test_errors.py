@@ -44,7 +44,7 @@ def a_missing_gpu_is_told(options):
     if library().umas_device_count() > 0:
         return
     atoms = bulk("Si")
-    words = "GPU" if library().umas_backend_built(1) else "built without its CUDA engine"
+    words = "NVIDIA" if library().umas_backend_built(1) else "built without its CUDA engine"
 
     def ask():
         atoms.calc = UMAS(STUDENT, device="cuda")
