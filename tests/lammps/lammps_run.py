@@ -169,25 +169,29 @@ def from_command_line(description, checks):
     )
     parser.add_argument("--only", help="run only the checks whose name contains this")
     options = parser.parse_args()
-    failed = passed = skipped = 0
     with tempfile.TemporaryDirectory(prefix="umas-lammps-") as folder:
-        lammps = Lammps(options, Path(folder))
-        for check in checks:
-            if options.only and options.only not in check.__name__:
-                continue
-            try:
-                check(lammps)
-            except Skipped as reason:
-                skipped += 1
-                print(f"skip {check.__name__}: {reason}", flush=True)
-            except Exception as reason:
-                failed += 1
-                print(f"FAIL {check.__name__}: {reason}", flush=True)
-                if not isinstance(reason, Failed):
-                    traceback.print_exc(file=sys.stdout)
-            else:
-                passed += 1
-                print(f"ok   {check.__name__}", flush=True)
+        run_checks(checks, Lammps(options, Path(folder)), options.only)
+
+
+def run_checks(checks, argument, only=None):
+    """Do check(argument) for every check, or those with `only` in their names, and exit."""
+    failed = passed = skipped = 0
+    for check in checks:
+        if only and only not in check.__name__:
+            continue
+        try:
+            check(argument)
+        except Skipped as reason:
+            skipped += 1
+            print(f"skip {check.__name__}: {reason}", flush=True)
+        except Exception as reason:
+            failed += 1
+            print(f"FAIL {check.__name__}: {reason}", flush=True)
+            if not isinstance(reason, Failed):
+                traceback.print_exc(file=sys.stdout)
+        else:
+            passed += 1
+            print(f"ok   {check.__name__}", flush=True)
     print(f"{passed} passed, {failed} failed, {skipped} skipped")
     sys.exit(1 if failed else 0 if passed else SKIPPED)
 

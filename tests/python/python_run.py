@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-import traceback
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 TESTS = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TESTS / "lammps"))
 
-from lammps_run import SKIPPED, Failed, Skipped, close, true  # noqa: F401
+from lammps_run import SKIPPED, Failed, close, run_checks, true  # noqa: F401
 from test_golden import read_golden
 
 SAME = 1e-12  # eV, eV/A: sums of numbers of order one in another order
@@ -25,25 +24,7 @@ def from_command_line(description, checks, arguments=("golden", "converted")):
         parser.add_argument(f"--{name}", help=argparse.SUPPRESS)
     parser.add_argument("--only", help="run only the checks whose name contains this")
     options = parser.parse_args()
-    failed = passed = skipped = 0
-    for check in checks:
-        if options.only and options.only not in check.__name__:
-            continue
-        try:
-            check(options)
-        except Skipped as reason:
-            skipped += 1
-            print(f"skip {check.__name__}: {reason}", flush=True)
-        except Exception as reason:
-            failed += 1
-            print(f"FAIL {check.__name__}: {reason}", flush=True)
-            if not isinstance(reason, Failed):
-                traceback.print_exc(file=sys.stdout)
-        else:
-            passed += 1
-            print(f"ok   {check.__name__}", flush=True)
-    print(f"{passed} passed, {failed} failed, {skipped} skipped")
-    sys.exit(1 if failed else 0 if passed else SKIPPED)
+    run_checks(checks, options, options.only)
 
 
 def golden_atoms(path):
